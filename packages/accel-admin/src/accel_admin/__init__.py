@@ -1,0 +1,1 @@
+"""A Flask-Admin panel with a real login, for SQLAlchemy models."""

@@ -1,0 +1,1 @@
+"""JSON Web Token authentication for FastAPI, per application and without globals."""

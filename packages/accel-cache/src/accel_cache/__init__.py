@@ -1,0 +1,1 @@
+"""A Redis response cache for FastAPI endpoints and plain coroutines."""

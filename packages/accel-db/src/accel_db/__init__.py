@@ -1,0 +1,1 @@
+"""One manager for sync and async SQLAlchemy, with deep reads and writes."""

@@ -1,0 +1,1 @@
+"""Outbound HTTP integrations with stability patterns, for workers and services."""

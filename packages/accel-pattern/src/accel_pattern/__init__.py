@@ -1,0 +1,1 @@
+"""One call that turns FastAPI into a service."""

@@ -1,0 +1,1 @@
+"""Django-REST-like view sets for FastAPI."""
