@@ -1,0 +1,98 @@
+"""The dependency that protects an endpoint."""
+
+from typing import Any, Protocol
+
+from fastapi import FastAPI
+from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+
+from accel_auth._claims import Claims, scopes_of
+from accel_auth._errors import (
+    InsufficientScopeError,
+    NotAuthenticatedError,
+    NotMountedError,
+)
+
+
+class Authenticator(Protocol):
+    """What judges tokens: the app's own issuer, or an external one."""
+
+    async def authenticate(self, token: str) -> Claims:
+        """Return the claims of an access token."""
+        ...
+
+    async def authenticate_cookie(self, conn: HTTPConnection) -> Claims | None:
+        """Return the claims of a token that came as a cookie."""
+        ...
+
+
+class JwtAuth(SecurityBase):
+    """Yields the claims of the caller's token, judged by the app that was called.
+
+    `Depends(jwt_auth)` requires a valid token, `Security(jwt_auth, scopes=["a"])` also
+    its scopes. Nothing is kept here: one instance serves every app of a process.
+    """
+
+    def __init__(self, *, required: bool = True, owner: object = None) -> None:
+        flow = OAuthFlowPassword(tokenUrl="token", scopes={})
+        self.model = OAuth2(flows=OAuthFlows(password=flow))
+        self.scheme_name = "JwtAuth"
+        self._required = required
+        self._owner = owner
+
+    @property
+    def optional(self) -> "JwtAuth":
+        """Return the dependency that yields None to who sends no token.
+
+        A token that is sent must be valid nevertheless.
+        """
+        return self if not self._required else _optional(self)
+
+    async def __call__(
+        self, conn: HTTPConnection, scopes: SecurityScopes
+    ) -> Any:  # dict[str, Any], or None where it is optional
+        """Return the claims of the caller.
+
+        Raises:
+            NotAuthenticatedError: if there is no token.
+            InvalidTokenError: if the token is refused.
+            InsufficientScopeError: if it lacks a scope.
+            AuthUnavailableError: if it can not be judged now.
+        """
+        claims = await self._claims(conn)
+        if claims is None:
+            if self._required:
+                raise NotAuthenticatedError(scopes.scopes)
+            return None
+        if scopes.scopes and not scopes_of(claims).issuperset(scopes.scopes):
+            raise InsufficientScopeError(scopes.scopes)
+        return claims
+
+    async def _claims(self, conn: HTTPConnection) -> Claims | None:
+        auth = self._authenticator(conn.scope["app"])
+        scheme, _, token = conn.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await auth.authenticate(token.strip())
+        return await auth.authenticate_cookie(conn)
+
+    def _authenticator(self, app: FastAPI) -> Authenticator:
+        auth: Authenticator | None = getattr(app.state, "auth_jwt", None)
+        if self._owner is not None:
+            mounts = getattr(app.state, "auth_jwt_mounts", {})
+            auth = mounts.get(id(self._owner))
+        if auth is None:
+            raise NotMountedError(app.title)
+        return auth
+
+
+def _optional(base: JwtAuth) -> JwtAuth:
+    # FastAPI calls a dependency once per request and instance: keep one of each.
+    found: JwtAuth | None = base.__dict__.get("_optional")
+    if found is None:
+        found = base.__dict__["_optional"] = JwtAuth(required=False, owner=base._owner)  # noqa: SLF001 -- its own class
+    return found
+
+
+jwt_auth = JwtAuth()

@@ -1,0 +1,98 @@
+"""Forms, read within limits."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from accel_auth._errors import InvalidFormError, PasswordTooLongError
+
+MAX_FORM_BYTES = 32 * 1024
+MAX_PASSWORD_BYTES = 1024
+MAX_USERNAME_CHARS = 256
+
+PASSWORD_FORM = {
+    "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
+    "username": {"type": "string", "maxLength": MAX_USERNAME_CHARS},
+    "password": {"type": "string", "format": "password"},
+    "scope": {"type": "string", "default": ""},
+    "refresh_token": {"type": "string"},
+}
+TOKEN_FORM = {
+    "token": {"type": "string"},
+    "token_type_hint": {"type": "string", "enum": ["access_token", "refresh_token"]},
+}
+
+
+def form_docs(properties: Mapping[str, object]) -> dict[str, object]:
+    """Describe a form in OpenAPI; it is read by `read_form`, not by FastAPI."""
+    schema = {"type": "object", "properties": properties}
+    content = {"application/x-www-form-urlencoded": {"schema": schema}}
+    return {"requestBody": {"content": content}}
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Return the text fields of a form, urlencoded or multipart.
+
+    FastAPI's own form would echo a rejected password in its 422, and has no limit.
+
+    Raises:
+        InvalidFormError: if it is too large or can not be parsed.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise InvalidFormError(f"The form is larger than {MAX_FORM_BYTES} bytes.")
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": bytes(body), "more_body": False}
+
+    try:
+        async with Request(request.scope, replay).form() as form:
+            return {
+                name: value for name, value in form.items() if isinstance(value, str)
+            }
+    except HTTPException as exc:
+        raise InvalidFormError("The form can not be parsed.") from exc
+
+
+def field(form: Mapping[str, str], name: str) -> str:
+    """Return a field that must be there.
+
+    Raises:
+        InvalidFormError: if it is missing or empty.
+    """
+    if not (value := form.get(name)):
+        raise InvalidFormError(f"The form field `{name}` is missing.")
+    return value
+
+
+def credentials(form: Mapping[str, str]) -> tuple[str, str]:
+    """Return name and password, refusing giant ones before they cost a hash.
+
+    Raises:
+        InvalidFormError: if one is missing or too long.
+    """
+    username, password = field(form, "username"), field(form, "password")
+    if len(username) > MAX_USERNAME_CHARS:
+        limit = f"longer than {MAX_USERNAME_CHARS} characters"
+        raise InvalidFormError(f"The username is {limit}.")
+    if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
+        raise PasswordTooLongError(MAX_PASSWORD_BYTES)
+    return username, password
+
+
+def basic_credentials(header: str) -> tuple[str, str] | None:
+    """Return the client of an `Authorization: Basic` header (RFC 7617)."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, separator, secret = base64.b64decode(encoded).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return (name, secret) if separator else None

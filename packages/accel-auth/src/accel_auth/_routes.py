@@ -1,0 +1,251 @@
+"""Routes of an issuer."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.routing import Match
+from starlette.types import Scope
+
+from accel_auth._app import REFRESH_TYPE, AppAuth
+from accel_auth._claims import Claims, scopes_of
+from accel_auth._errors import (
+    AuthRequestError,
+    InvalidTokenError,
+    NotAuthenticatedError,
+    UnsupportedGrantError,
+)
+from accel_auth._forms import (
+    PASSWORD_FORM,
+    TOKEN_FORM,
+    basic_credentials,
+    credentials,
+    field,
+    form_docs,
+    read_form,
+)
+from accel_auth._grants import TokenPair, grant_password, grant_refresh
+
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+INTROSPECT_SCOPE = "introspect"
+
+
+class Token(BaseModel):
+    """The answer of `/token` (RFC 6749, section 5.1)."""
+
+    access_token: str | None = None
+    token_type: str = "bearer"  # noqa: S105 -- a scheme, not a secret
+    expires_in: int
+    refresh_token: str | None = None
+    scope: str | None = None
+    csrf_token: str | None = None
+
+
+class OAuthError(BaseModel):
+    """A refusal of `/token` (RFC 6749, section 5.2), with FastAPI's `detail`."""
+
+    error: str
+    error_description: str
+    detail: str
+
+
+class _YieldingRoute(APIRoute):
+    """A route that lets a route of the app's own on the same path win."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if match is Match.FULL and self._is_taken(scope["app"]):
+            return Match.NONE, {}
+        return match, child
+
+    def _is_taken(self, app: FastAPI) -> bool:
+        mine = self.methods or set()
+        return any(
+            getattr(route, "path", None) == self.path
+            and not isinstance(route, _YieldingRoute)
+            and not mine.isdisjoint(getattr(route, "methods", None) or ())
+            for route in app.router.routes
+        )
+
+
+Endpoint = Callable[[Request], Awaitable[JSONResponse]]
+
+
+def _answers_oauth(endpoint: Endpoint) -> Endpoint:
+    """Answer a refusal in the form of RFC 6749, whatever handlers the app has."""
+
+    @wraps(endpoint)
+    async def wrapper(request: Request) -> JSONResponse:
+        try:
+            return await endpoint(request)
+        except AuthRequestError as exc:
+            text = str(exc.detail)
+            body = {"error": exc.oauth_error, "error_description": text, "detail": text}
+            headers = {**_NO_STORE, **(exc.headers or {})}
+            return JSONResponse(body, exc.http_status, headers)
+
+    return wrapper
+
+
+def issuer_router(auth: AppAuth) -> APIRouter:
+    """Return the routes of *auth*; each gives way to a route of the app's own."""
+    router = APIRouter(prefix=auth.prefix, tags=["auth"], route_class=_YieldingRoute)
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": OAuthError} for status in (400, 401, 422, 429, 503)
+    }
+
+    @router.post(
+        "/token",
+        summary="Log in, or refresh a login",
+        response_model=Token,
+        responses=refusals,
+        openapi_extra=form_docs(PASSWORD_FORM),
+    )
+    @_answers_oauth
+    async def token(request: Request) -> JSONResponse:
+        return await _token(auth, request)
+
+    @router.post(
+        "/token/revoke",
+        summary="Log out: revoke a token and its session",
+        openapi_extra=form_docs(TOKEN_FORM),
+    )
+    @_answers_oauth
+    async def revoke(request: Request) -> JSONResponse:
+        return await _revoke(auth, request)
+
+    @router.post(
+        "/token/introspect",
+        summary="Describe a token",
+        responses={401: {"model": OAuthError}},
+        openapi_extra=form_docs(TOKEN_FORM),
+    )
+    @_answers_oauth
+    async def introspect(request: Request) -> JSONResponse:
+        return await _introspect(auth, request)
+
+    @router.get("/.well-known/jwks.json", summary="The public keys of this issuer")
+    async def jwks() -> JSONResponse:
+        headers = {"Cache-Control": "public, max-age=300"}
+        return JSONResponse(auth.keyring.jwks(), headers=headers)
+
+    return router
+
+
+async def _token(auth: AppAuth, request: Request) -> JSONResponse:
+    cookies = auth.settings.cookies
+    if cookies is not None:
+        cookies.check_login(request)
+    form = await read_form(request)
+    match form.get("grant_type") or "password":
+        case "password":
+            pair = await grant_password(
+                auth,
+                *credentials(form),
+                scope=form.get("scope", ""),
+                client=request.client.host if request.client else "",
+            )
+        case "refresh_token":
+            refresh = _token_of(auth, request, form, "refresh_token")
+            pair = await grant_refresh(auth, refresh, scope=form.get("scope", ""))
+        case _:
+            raise UnsupportedGrantError
+    return _answer(auth, pair)
+
+
+def _answer(auth: AppAuth, pair: TokenPair) -> JSONResponse:
+    answer = Token(expires_in=pair.expires_in, scope=pair.scope)
+    cookies = auth.settings.cookies
+    if cookies is None:
+        answer.access_token, answer.refresh_token = pair.access, pair.refresh
+    else:
+        answer.csrf_token = pair.csrf
+    response = JSONResponse(answer.model_dump(exclude_none=True), headers=_NO_STORE)
+    if cookies is not None:
+        tokens = (pair.access, pair.refresh, pair.csrf)
+        path = f"{auth.prefix}/token"
+        cookies.write(response, tokens, path=path, max_age=pair.refresh_expires_in)
+    return response
+
+
+def _token_of(
+    auth: AppAuth, request: Request, form: Mapping[str, str], name: str
+) -> str:
+    """Return a token from the form, or the refresh token from its cookie."""
+    cookies = auth.settings.cookies
+    if form.get(name) or cookies is None:
+        return field(form, name)
+    if (token := request.cookies.get(cookies.refresh)) is None:
+        return field(form, name)
+    try:
+        claims = auth.verify(token, REFRESH_TYPE)
+    except InvalidTokenError:
+        return token  # whoever uses it will refuse it
+    cookies.check(request, claims)
+    return token
+
+
+async def _revoke(auth: AppAuth, request: Request) -> JSONResponse:
+    """Answer 200 to an unknown token too: it is as good as revoked (RFC 7009, 2.2)."""
+    form = await read_form(request)
+    token = _token_of(auth, request, form, "token")
+    if (claims := _claims_of(auth, token)) is not None:
+        await auth.revoke_token(claims)
+    response = JSONResponse({}, headers=_NO_STORE)
+    if auth.settings.cookies is not None:
+        auth.settings.cookies.clear(response, path=f"{auth.prefix}/token")
+    return response
+
+
+def _claims_of(auth: AppAuth, token: str) -> Claims | None:
+    for typ in ("at+jwt", REFRESH_TYPE):
+        try:
+            return {**auth.verify(token, typ), "typ": typ}
+        except InvalidTokenError:
+            continue
+    return None
+
+
+async def _introspect(auth: AppAuth, request: Request) -> JSONResponse:
+    allowed = await _introspector(auth, request.headers.get("authorization", ""))
+    form = await read_form(request)
+    claims = _claims_of(auth, field(form, "token"))
+    if claims is None or not await _is_live(auth, claims) or not allowed(claims):
+        return JSONResponse({"active": False}, headers=_NO_STORE)
+    typ = claims.pop("typ")
+    claims.pop("csrf", None)
+    kind = "refresh_token" if typ == REFRESH_TYPE else "access_token"
+    answer = {**claims, "active": True, "username": claims["sub"], "token_type": kind}
+    return JSONResponse(answer, headers=_NO_STORE)
+
+
+async def _is_live(auth: AppAuth, claims: Claims) -> bool:
+    if claims["typ"] == REFRESH_TYPE:
+        current = await auth.store.current(claims["sid"])
+        return current is not None and current == str(claims["jti"])
+    return not await auth.store.is_denied(claims["jti"], claims.get("sid", ""))
+
+
+async def _introspector(auth: AppAuth, header: str) -> Callable[[Claims], bool]:
+    """Return which tokens the caller may ask about (RFC 7662, section 2.1).
+
+    A client of the settings, and a user with the scope `introspect`, about any;
+    another user about the own ones.
+    """
+    if (basic := basic_credentials(header)) is not None:
+        name, secret = basic
+        expected = auth.settings.introspection_clients.get(name, "")
+        if expected and hmac.compare_digest(secret.encode(), expected.encode()):
+            return lambda _: True
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotAuthenticatedError
+    caller = await auth.authenticate(token.strip())
+    if INTROSPECT_SCOPE in scopes_of(caller):
+        return lambda _: True
+    return lambda claims: bool(claims["sub"] == caller["sub"])

@@ -1,0 +1,149 @@
+"""Slowing down of password guessing."""
+
+import hashlib
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from accel_auth._errors import LoginThrottledError
+
+_MAX_ENTRIES = 20_000
+
+
+class LimitResult(Protocol):
+    """What a limiter answers (see the seam "limits")."""
+
+    @property
+    def allowed(self) -> bool:
+        """Tell whether the hit was within the limit."""
+        ...
+
+    @property
+    def retry_after(self) -> float:
+        """Return the seconds until the next hit may be allowed."""
+        ...
+
+
+class Limiter(Protocol):
+    """A limiter of any package: one coroutine, *period* in seconds."""
+
+    async def hit(self, key: str, limit: int, period: float) -> LimitResult:
+        """Count one hit on *key*."""
+        ...
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int
+    next_at: float
+    last: float
+
+
+class LoginThrottle:
+    """Makes each failed login wait longer than the one before, without a hard lock.
+
+    An attempt counts as failed until it succeeds, so parallel guesses gain nothing.
+    It counts for the pair of name and address (*free* attempts, then the wait doubles
+    from *base* up to *longest* seconds), for the address alone (ten times *free*), and
+    for the name alone (twenty times): a stranger can slow down an owner who logs in
+    from elsewhere only after a hundred failures, and never by more than *longest*.
+
+    Args:
+        limiter: An object with `hit(key, limit, period)`, shared by all processes. Its
+            windows then grow instead: *free* in *longest* seconds, twice as many in four
+            times as long, and so on. Without one, this process counts for itself.
+        free: Attempts without a wait.
+        base: The first wait, in seconds.
+        longest: The longest wait, in seconds.
+        forget: Seconds without an attempt after which failures are forgotten.
+        clock: Where time comes from.
+    """
+
+    def __init__(  # noqa: PLR0913 -- one number each, all with a default
+        self,
+        limiter: Limiter | None = None,
+        *,
+        free: int = 5,
+        base: float = 1.0,
+        longest: float = 60.0,
+        forget: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if free < 1:
+            raise ValueError(f"`free` must be >= 1: {free}")
+        self._limiter = limiter
+        self._free = free
+        self._base = base
+        self._longest = longest
+        self._forget = forget
+        self._clock = clock
+        self._entries: OrderedDict[str, _Failures] = OrderedDict()
+
+    async def attempt(self, username: str, client: str) -> None:
+        """Count an attempt before it is judged.
+
+        Raises:
+            LoginThrottledError: if it comes too early; it then was not judged at all.
+        """
+        if self._limiter is not None:
+            await self._hit_all(self._limiter, username, client)
+            return
+        now = self._clock()
+        tiers = self._tiers(username, client)
+        if (wait := max(self._wait(key, now) for key, _ in tiers)) > 0:
+            raise LoginThrottledError(wait)
+        for key, free in tiers:
+            self._count(key, free, now)
+
+    async def succeed(self, username: str, client: str) -> None:
+        """Forget the failures of *username* from *client*, and take back the attempt."""
+        pair, *others = self._tiers(username, client)
+        self._entries.pop(pair[0], None)
+        for key, _ in others:
+            if (entry := self._entries.get(key)) is not None:
+                entry.count -= 1
+                entry.next_at = 0.0
+
+    def _tiers(self, username: str, client: str) -> list[tuple[str, int]]:
+        # Keys are digests: a hostile name costs no memory, and no name is stored.
+        return [
+            (_digest("pair", username, client), self._free),
+            (_digest("client", client), self._free * 10),
+            (_digest("name", username), self._free * 20),
+        ]
+
+    def _wait(self, key: str, now: float) -> float:
+        entry = self._entries.get(key)
+        return entry.next_at - now if entry else 0.0
+
+    def _count(self, key: str, free: int, now: float) -> None:
+        entry = self._entries.get(key)
+        if entry is None or now - entry.last > self._forget:
+            entry = self._entries[key] = _Failures(0, now, now)
+        entry.count += 1
+        entry.last = now
+        if (over := entry.count - free) >= 0:
+            doublings = min(over, math.ceil(math.log2(self._longest / self._base)))
+            entry.next_at = now + min(self._longest, self._base * 2**doublings)
+        self._entries.move_to_end(key)
+        if len(self._entries) > _MAX_ENTRIES:
+            self._entries.popitem(last=False)
+
+    async def _hit_all(self, limiter: Limiter, username: str, client: str) -> None:
+        waits = [0.0]
+        for key, free in self._tiers(username, client):
+            for step in range(4):
+                limit, period = free * 2**step, self._longest * 4**step
+                result = await limiter.hit(f"login:{key}:{step}", limit, period)
+                if not result.allowed:
+                    waits.append(result.retry_after or 1.0)
+        if (wait := max(waits)) > 0:
+            raise LoginThrottledError(wait)
+
+
+def _digest(*parts: str) -> str:
+    text = "\0".join(parts)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
