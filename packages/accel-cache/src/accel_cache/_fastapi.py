@@ -1,0 +1,271 @@
+"""Where the cache meets FastAPI; imported only when FastAPI is there already."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+from weakref import ref
+
+from fastapi import HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import get_request_handler
+from fastapi.security.base import SecurityBase
+
+from accel_cache._entry import Draft
+from accel_cache._http import RawHeaders
+
+__all__ = [
+    "HTTPException",
+    "Injection",
+    "Request",
+    "Response",
+    "RouteFacts",
+    "StoredResponse",
+    "facts_of",
+    "refresh_slot",
+    "render",
+    "rerun",
+    "run_in_threadpool",
+]
+
+_REQUEST = "accel_cache_request"
+_RESPONSE = "accel_cache_response"
+_VALUE = "accel_cache.value"
+_REFRESH = "accel_cache.refresh"
+
+# What a route passes on to its handler, less what concerns the request's body.
+_HANDLER_OPTIONS = set(inspect.signature(get_request_handler).parameters) - {
+    "dependant",
+    "body_field",
+}
+
+
+class StoredResponse(Response):
+    """A response made of bytes that are ready to be sent."""
+
+    def __init__(
+        self, body: bytes, headers: list[tuple[bytes, bytes]], status: int
+    ) -> None:
+        # Response.__init__ would encode and build what is already stored.
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = headers
+
+
+class Injection:
+    """The request and the response of a call, injected without the user's help.
+
+    What the endpoint declares itself is used; what it does not declare becomes
+    a parameter that only FastAPI sees, and OpenAPI never.
+    """
+
+    def __init__(self, endpoint: Callable[..., Any]) -> None:
+        signature = inspect.signature(endpoint)
+        hints = _hints(endpoint, signature)
+        self.request_name = _declared(hints, Request) or _REQUEST
+        self.response_name = _declared(hints, Response) or _RESPONSE
+        self._hidden = {
+            name: kind
+            for name, kind in ((_REQUEST, Request), (_RESPONSE, Response))
+            if name in {self.request_name, self.response_name}
+        }
+        self.signature = _extended(signature, self._hidden)
+
+    def split(
+        self, kwargs: dict[str, Any]
+    ) -> tuple[Request | None, Response | None, dict[str, Any]]:
+        """Return request, response and the arguments the endpoint asked for."""
+        request = kwargs.get(self.request_name)
+        response = kwargs.get(self.response_name)
+        own = {k: v for k, v in kwargs.items() if k not in self._hidden}
+        return (
+            request if isinstance(request, Request) else None,
+            response if isinstance(response, Response) else None,
+            own,
+        )
+
+
+def _hints(
+    endpoint: Callable[..., Any], signature: inspect.Signature
+) -> dict[str, Any]:
+    try:
+        resolved = inspect.signature(endpoint, eval_str=True)
+    except Exception:  # noqa: BLE001 - a forward reference that is resolved later
+        resolved = signature
+    return {name: p.annotation for name, p in resolved.parameters.items()}
+
+
+def _declared(hints: dict[str, Any], wanted: type) -> str | None:
+    for name, hint in hints.items():
+        if isinstance(hint, type) and issubclass(hint, wanted):
+            return name
+        if isinstance(hint, str) and hint.rpartition(".")[2] == wanted.__name__:
+            return name
+    return None
+
+
+def _extended(
+    signature: inspect.Signature, hidden: dict[str, Any]
+) -> inspect.Signature:
+    parameters = list(signature.parameters.values())
+    at = len(parameters)
+    if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        at -= 1
+    parameters[at:at] = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+        for name, kind in hidden.items()
+    ]
+    return signature.replace(parameters=parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """What a route's dependencies read: it must be a part of the key."""
+
+    headers: frozenset[str]
+    """Every header that a parameter of the route or of a dependency declares."""
+    identity: frozenset[str]
+    """The headers in which security schemes look for credentials."""
+    secured: bool
+    has_body: bool
+
+
+_facts: dict[int, tuple[ref[Any], RouteFacts]] = {}
+
+
+def _route_of(request: Request) -> Any:
+    """Return the route with everything its `include_router` added."""
+    scope = request.scope
+    shared = scope.get("fastapi")
+    context = (
+        shared.get("effective_route_context") if isinstance(shared, dict) else None
+    )
+    if context is not None and getattr(context, "dependant", None) is not None:
+        return context
+    return scope.get("route")
+
+
+def facts_of(request: Request) -> RouteFacts | None:
+    """Return the facts of the request's route; `None` for a foreign kind of route."""
+    route = _route_of(request)
+    dependant = getattr(route, "dependant", None)
+    if dependant is None:
+        return None
+    known = _facts.get(id(route))
+    if known is not None and known[0]() is route:
+        return known[1]
+    facts = _gather(dependant)
+    key = id(route)
+    _facts[key] = (ref(route, lambda _: _facts.pop(key, None)), facts)
+    return facts
+
+
+def _walk(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for child in dependant.dependencies:
+        yield from _walk(child)
+
+
+def _gather(root: Dependant) -> RouteFacts:
+    headers: set[str] = set()
+    identity: set[str] = set()
+    secured = has_body = False
+    for dependant in _walk(root):
+        headers.update(_header_names(dependant.header_params))
+        has_body = has_body or bool(dependant.body_params)
+        scheme = inspect.unwrap(dependant.call) if dependant.call else None
+        if isinstance(scheme, SecurityBase):
+            secured = True
+            identity.add(_credential_header(scheme))
+    identity.discard("")
+    return RouteFacts(frozenset(headers), frozenset(identity), secured, has_body)
+
+
+def _header_names(fields: Iterable[Any]) -> Iterator[str]:
+    for field in fields:
+        yield str(field.alias).lower()
+        # A model that bundles headers (`Annotated[Model, Header()]`).
+        model = getattr(field.field_info, "annotation", None)
+        for name, inner in getattr(model, "model_fields", {}).items():
+            yield (inner.alias or name).replace("_", "-").lower()
+
+
+def _credential_header(scheme: SecurityBase) -> str:
+    model = scheme.model
+    place = getattr(getattr(model, "in_", None), "value", "")
+    if place == "header":
+        return str(getattr(model, "name", "")).lower()
+    # Cookies are an identity anyhow, a query is a part of the key.
+    return "" if place else "authorization"
+
+
+async def render(
+    request: Request, injected: Response, value: object, before: RawHeaders
+) -> Response | None:
+    """Turn an endpoint's value into the response FastAPI would have made of it.
+
+    The route's own handler does it, with an endpoint that only returns *value*:
+    response model, status code, response class and injected headers all count.
+    Returns `None` where the route is not FastAPI's.
+    """
+    if isinstance(value, Response):
+        return value
+    route = _route_of(request)
+    if getattr(route, "dependant", None) is None:
+        return None
+    options = {
+        name: getattr(route, name) for name in _HANDLER_OPTIONS if hasattr(route, name)
+    }
+    handler = get_request_handler(dependant=_replay(injected, before), **options)
+    scope = {**request.scope, _VALUE: value}
+    return await handler(Request(scope, request.receive))
+
+
+def _replay(injected: Response, before: RawHeaders) -> Dependant:
+    async def endpoint(request: Request, response: Response) -> Any:
+        response.status_code = injected.status_code
+        fresh = list(injected.raw_headers)
+        for pair in before:
+            if pair in fresh:
+                fresh.remove(pair)
+        response.headers.raw.extend(fresh)
+        return request.scope[_VALUE]
+
+    return Dependant(
+        call=endpoint, request_param_name="request", response_param_name="response"
+    )
+
+
+class RefreshFailed(Exception):  # noqa: N818 - logged, never seen outside
+    """Raised when a request in the background did not reach its endpoint."""
+
+
+def refresh_slot(request: Request) -> list[Draft] | None:
+    """Return where a background request puts its draft; `None` for a user's own."""
+    return cast("list[Draft] | None", request.scope.get(_REFRESH))
+
+
+async def rerun(request: Request) -> Draft:
+    """Run the request's route once more, with dependencies of its own.
+
+    The user's session is closed by the time a background task runs; so the
+    route gets a new request with the same scope, and nobody listens to it.
+    """
+    slot: list[Draft] = []
+    scope = {**request.scope, _REFRESH: slot}
+    route = scope["route"]
+    await AsyncExitStackMiddleware(route.handle)(scope, _empty, _nowhere)
+    if not slot:
+        raise RefreshFailed(f"{scope['path']!r} answered before its endpoint ran")
+    return slot[0]
+
+
+async def _empty() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _nowhere(message: Any) -> None:
+    """Drop what the background request answers."""

@@ -1,0 +1,374 @@
+"""The store on Redis, with a coherent copy of hot entries in memory."""
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from accel_cache._entry import Entry, decode, encode
+from accel_cache._link import Command, Link, OnReply, Replies
+from accel_cache._store import EVERYTHING, Claim, Shelf
+
+_TAG_LIFETIME_MS = 30 * 24 * 3600 * 1000
+_MAX_DEFERRED = 10_000
+_LONGEST_TAG = 200
+_RECHECK = 0.5
+_POLL = 0.05
+
+# Take the lease of a key if it is free; read the entry and its tags' tokens. A tag
+# without a token gets one: an entry must never depend on the absence of a key,
+# for eviction would bring it back.
+_CLAIM = b"""
+local out = {0, redis.call('GET', KEYS[2])}
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then out[1] = 1 end
+for i = 3, #KEYS do
+  local token = redis.call('GET', KEYS[i])
+  if not token then
+    token = ARGV[4]
+    redis.call('SET', KEYS[i], token, 'PX', ARGV[3])
+  end
+  out[i] = token
+end
+return out
+"""
+
+# Store an entry if every tag still has the token of the claim and none is held
+# back by a write in progress ('!'), then release the lease if it is still ours. A tag outlives every entry that carries it.
+_WRITE = b"""
+local live = 1
+for i = 3, #KEYS do
+  local token = ARGV[i + 1]
+  if redis.call('GET', KEYS[i]) ~= token or string.sub(token, 1, 1) == '!' then
+    live = 0
+  end
+end
+if live == 1 then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  for i = 3, #KEYS do
+    if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[2]) then
+      redis.call('PEXPIRE', KEYS[i], 2 * tonumber(ARGV[2]))
+    end
+  end
+end
+if redis.call('GET', KEYS[2]) == ARGV[3] then redis.call('DEL', KEYS[2]) end
+return live
+"""
+
+# Forget tags at once. While a write is in progress its tags hold a mark, which
+# neither a shorter mark nor the end of another write may lift.
+_FORGET = b"""
+local hold = tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  local token = redis.call('GET', key)
+  local held = token and string.sub(token, 1, 1) == '!'
+  if hold > 0 then
+    if not held or redis.call('PTTL', key) < hold then
+      redis.call('SET', key, ARGV[2], 'PX', hold)
+    end
+  elseif token and not held then
+    redis.call('DEL', key)
+  end
+end
+return 1
+"""
+
+_RELEASE = b"""
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+def _digits(number: float) -> bytes:
+    return b"%d" % number
+
+
+def _evaluate(script: bytes, keys: Sequence[bytes], *args: bytes) -> list[bytes]:
+    return [b"EVAL", script, _digits(len(keys)), *keys, *args]
+
+
+class _Local:
+    """What one event loop holds: a link, hot entries, and who waits for what."""
+
+    def __init__(self, l1_bytes: int) -> None:
+        self.link: Link | None = None
+        self.shelf = Shelf(l1_bytes)
+        self._dependents: dict[bytes, set[str]] = {}
+        self._depends_on: dict[str, tuple[bytes, ...]] = {}
+        self._waiters: dict[bytes, list[asyncio.Event]] = {}
+
+    def keep(self, key: str, entry: Entry, redis_keys: Sequence[bytes]) -> None:
+        """Hold *entry* until the server reports a change of one of *redis_keys*."""
+        self._detach(key)
+        self._depends_on[key] = tuple(redis_keys)
+        for redis_key in redis_keys:
+            self._dependents.setdefault(redis_key, set()).add(key)
+        for gone in self.shelf.put(key, entry):
+            self._detach(gone)
+
+    def changed(self, redis_keys: list[bytes] | None) -> None:
+        """Drop what depended on *redis_keys* (`None`: on anything), wake waiters."""
+        if redis_keys is None:
+            self.shelf.clear()
+            self._dependents.clear()
+            self._depends_on.clear()
+            redis_keys = list(self._waiters)
+        for redis_key in redis_keys:
+            for key in tuple(self._dependents.get(redis_key, ())):
+                self.shelf.drop(key)
+                self._detach(key)
+            for event in self._waiters.get(redis_key, ()):
+                event.set()
+
+    def _detach(self, key: str) -> None:
+        for redis_key in self._depends_on.pop(key, ()):
+            keys = self._dependents[redis_key]
+            keys.discard(key)
+            if not keys:
+                del self._dependents[redis_key]
+
+    @contextlib.contextmanager
+    def waiting_for(self, redis_keys: Sequence[bytes]) -> Iterator[asyncio.Event]:
+        """Set the yielded event as soon as one of *redis_keys* changes."""
+        event = asyncio.Event()
+        for redis_key in redis_keys:
+            self._waiters.setdefault(redis_key, []).append(event)
+        try:
+            yield event
+        finally:
+            for redis_key in redis_keys:
+                events = self._waiters[redis_key]
+                events.remove(event)
+                if not events:
+                    del self._waiters[redis_key]
+
+
+class RedisStore:
+    """A store on a Redis or Valkey server, shared by processes.
+
+    All keys carry the hash tag `{namespace:version}`.
+    Every loop has a connection and a memory of its own.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a cache knows about its server
+        self,
+        client: Any,
+        prefix: str,
+        *,
+        l1_bytes: int,
+        tracking: bool,
+        timeout: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        # The pool alone: whoever holds caches by client must not keep it alive.
+        self._pool = client.connection_pool
+        self._prefix = prefix.encode()
+        self._l1_bytes = l1_bytes if tracking else 0
+        self._tracking = tracking
+        self._timeout = timeout
+        self._wall = clock
+        self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = (
+            WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+        self._deferred: set[str] = set()
+
+    # --- names of keys -----------------------------------------------------
+
+    def _name(self, kind: bytes, key: str) -> bytes:
+        return b"{%b}:%b:%b" % (self._prefix, kind, key.encode())
+
+    def _tag_names(self, tags: Sequence[str]) -> list[bytes]:
+        return [self._name(b"t", _short(tag)) for tag in tags]
+
+    # --- what belongs to a loop ----------------------------------------------
+
+    def _local(self) -> _Local:
+        loop = asyncio.get_running_loop()
+        if (local := self._locals.get(loop)) is not None:
+            return local
+        with self._lock:
+            # A value refers to its loop, so closed loops are let go by hand.
+            for other in [known for known in self._locals if known.is_closed()]:
+                del self._locals[other]
+            local = self._locals[loop] = _Local(self._l1_bytes)
+        return local
+
+    def _link(self) -> Link:
+        local = self._local()
+        if local.link is None:
+            local.link = Link(
+                self._pool,
+                timeout=self._timeout,
+                tracking=self._tracking,
+                on_invalidate=local.changed,
+                clock=asyncio.get_running_loop().time,
+            )
+        return local.link
+
+    # --- the store -------------------------------------------------------------
+
+    def peek(self, key: str) -> Entry | None:
+        """Return the entry this loop holds, unless it has died of age."""
+        local = self._local()
+        entry = local.shelf.get(key)
+        if entry is None or entry.dead_at <= self._wall():
+            return None
+        return entry
+
+    async def read(self, key: str, tags: Sequence[str]) -> Entry | None:
+        """Ask the server for the entry and its tags in one round trip."""
+        names = [self._name(b"e", key), *self._tag_names(tags)]
+        found: list[Entry | None] = []
+        local, link = self._local(), self._link()
+
+        def note(replies: Replies) -> None:
+            entry = _valid(replies[0])
+            found.append(entry)
+            if entry is not None and self._l1_bytes and link.tracks:
+                local.keep(key, entry, names)
+
+        await self._call([b"MGET", *names], on_reply=note)
+        return found[0]
+
+    async def claim(self, key: str, tags: Sequence[str], lease_for: float) -> Claim:
+        """Try to take the lease; only one process holds it at a time."""
+        lease = secrets.token_bytes(12)
+        keys = [self._name(b"l", key), self._name(b"e", key), *self._tag_names(tags)]
+        (reply,) = await self._call(
+            _evaluate(
+                _CLAIM,
+                keys,
+                lease,
+                _digits(lease_for * 1000),
+                _digits(_TAG_LIFETIME_MS),
+                _token(),
+            )
+        )
+        entry = _valid(reply[1:])
+        return Claim(bool(reply[0]), lease, tuple(reply[2:]), entry)
+
+    async def wait(self, key: str, limit: float) -> None:
+        """Sleep until the server reports that the entry or its lease changed."""
+        names = [self._name(b"e", key), self._name(b"l", key)]
+        link = self._link()
+        with self._local().waiting_for(names) as event:
+            # Reading makes the server watch both keys for us. The event exists
+            # before: a change between the reply and the wait is not missed.
+            (reply,) = await self._call([b"MGET", *names])
+            if reply[1] is None:
+                return
+            pause = min(limit, _RECHECK if link.tracks else _POLL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await event.wait()
+
+    async def write(
+        self, key: str, tags: Sequence[str], entry: Entry, claim: Claim
+    ) -> bool:
+        """Store unless a tag was invalidated after the claim; release the lease."""
+        name, lease = self._name(b"e", key), self._name(b"l", key)
+        local = self._local()
+        (live,) = await self._call(
+            _evaluate(
+                _WRITE,
+                [name, lease, *self._tag_names(tags)],
+                _with_tokens(encode(entry), claim.tokens),
+                _digits(max((entry.dead_at - entry.created) * 1000, 1)),
+                claim.lease,
+                *claim.tokens,
+            ),
+            on_reply=lambda _: local.changed([name]),
+        )
+        return bool(live)
+
+    async def release(self, key: str, claim: Claim) -> None:
+        """Give the lease back, if it is still ours."""
+        if claim.won:
+            lease = self._name(b"l", key)
+            await self._call(_evaluate(_RELEASE, [lease], claim.lease))
+
+    async def invalidate(self, tags: Sequence[str], hold: float) -> None:
+        """Remove the tokens of *tags*, all at one moment.
+
+        When the server is away the tags are remembered, and invalidated before
+        anything is read from the server again.
+        """
+        local, names = self._local(), self._tag_names(tags)
+        # Ours are gone at once, whatever becomes of the server.
+        local.changed(names)
+        try:
+            await self._link().call(
+                _forget(names, hold), on_reply=lambda _: local.changed(names)
+            )
+        except BaseException:
+            self._defer(tags)
+            raise
+
+    def _defer(self, tags: Sequence[str]) -> None:
+        self._deferred.update(tags)
+        if len(self._deferred) > _MAX_DEFERRED:
+            # Too many to remember: forget everything instead of something wrong.
+            self._deferred = {EVERYTHING}
+
+    async def _call(
+        self, *commands: Command, on_reply: OnReply | None = None
+    ) -> Replies:
+        link = self._link()
+        if pending := tuple(self._deferred):
+            await link.call(_forget(self._tag_names(pending)))
+            self._deferred.difference_update(pending)
+        return await link.call(*commands, on_reply=on_reply)
+
+    async def ping(self) -> None:
+        """Return if the server answers within the budget."""
+        await self._call([b"PING"])
+
+    async def evaluate(self, script: bytes, kind: str, key: str, *args: bytes) -> Any:
+        """Run *script* on one key, for a limiter that shares the connection."""
+        name = self._name(kind.encode(), key)
+        (reply,) = await self._call(_evaluate(script, [name], *args))
+        return reply
+
+    async def aclose(self) -> None:
+        """Close this loop's connection."""
+        local = self._locals.pop(asyncio.get_running_loop(), None)
+        if local is not None and local.link is not None:
+            await local.link.aclose()
+
+
+def _short(tag: str) -> str:
+    if len(tag) <= _LONGEST_TAG:
+        return tag
+    return hashlib.blake2b(tag.encode(), digest_size=20).hexdigest()
+
+
+def _token() -> bytes:
+    # Never starts with the mark of a tag that is held.
+    return b"." + secrets.token_bytes(7)
+
+
+def _forget(names: Sequence[bytes], hold: float = 0.0) -> list[bytes]:
+    return _evaluate(
+        _FORGET, names, _digits(hold * 1000), b"!" + secrets.token_bytes(7)
+    )
+
+
+def _with_tokens(data: bytes, tokens: Sequence[bytes]) -> bytes:
+    return b"%d " % sum(map(len, tokens)) + b"".join(tokens) + data
+
+
+def _valid(values: list[bytes | None]) -> Entry | None:
+    """Return the entry if the tokens it was stored with are still current."""
+    data, *tokens = values
+    if data is None or any(token is None for token in tokens):
+        return None
+    size, _, rest = data.partition(b" ")
+    current = b"".join(token for token in tokens if token is not None)
+    if size != _digits(len(current)) or not rest.startswith(current):
+        return None
+    return decode(rest[len(current) :])
