@@ -19,6 +19,7 @@ from accel_auth._events import Subscriber, Subscribers
 from accel_auth._hooks import bind_hook
 from accel_auth._keys import Key, Keyring
 from accel_auth._settings import AuthSettings, seconds
+from accel_auth._stores import Session
 from accel_auth._verify import Verifier
 
 ACCESS_TYPE = "at+jwt"
@@ -175,15 +176,17 @@ class AppAuth:
         cookies.check(conn, claims)
         return claims
 
-    async def revoke_session(self, session: str) -> None:
+    async def revoke_session(self, session: Session) -> None:
         """End a session: its refresh token, and its access tokens in use."""
         await self.store.close(session, self._deny_for())
-        self.events.emit("session_revoked", session=session)
+        self.events.emit(
+            "session_revoked", username=session.subject, session=session.id
+        )
 
     async def revoke_token(self, claims: Claims) -> None:
         """End the session of a token; one without a session is denied alone."""
         if session := claims.get("sid"):
-            await self.revoke_session(session)
+            await self.revoke_session(Session(claims["sub"], session))
         else:
             await self.store.deny(claims["jti"], self._deny_for())
 

@@ -1,5 +1,6 @@
 """The dependency that protects an endpoint."""
 
+from functools import cached_property
 from typing import Any, Protocol
 
 from fastapi import FastAPI
@@ -35,20 +36,27 @@ class JwtAuth(SecurityBase):
     its scopes. Nothing is kept here: one instance serves every app of a process.
     """
 
-    def __init__(self, *, required: bool = True, owner: object = None) -> None:
+    def __init__(
+        self,
+        *,
+        required: bool = True,
+        owner: object = None,
+        authenticator: Authenticator | None = None,
+    ) -> None:
         flow = OAuthFlowPassword(tokenUrl="token", scopes={})
         self.model = OAuth2(flows=OAuthFlows(password=flow))
         self.scheme_name = "JwtAuth"
         self._required = required
         self._owner = owner
+        self._fixed = authenticator
 
-    @property
+    @cached_property
     def optional(self) -> "JwtAuth":
         """Return the dependency that yields None to who sends no token.
 
         A token that is sent must be valid nevertheless.
         """
-        return self if not self._required else _optional(self)
+        return JwtAuth(required=False, owner=self._owner, authenticator=self._fixed)
 
     async def __call__(
         self, conn: HTTPConnection, scopes: SecurityScopes
@@ -78,6 +86,8 @@ class JwtAuth(SecurityBase):
         return await auth.authenticate_cookie(conn)
 
     def _authenticator(self, app: FastAPI) -> Authenticator:
+        if self._fixed is not None:
+            return self._fixed
         auth: Authenticator | None = getattr(app.state, "auth_jwt", None)
         if self._owner is not None:
             mounts = getattr(app.state, "auth_jwt_mounts", {})
@@ -85,14 +95,6 @@ class JwtAuth(SecurityBase):
         if auth is None:
             raise NotMountedError(app.title)
         return auth
-
-
-def _optional(base: JwtAuth) -> JwtAuth:
-    # FastAPI calls a dependency once per request and instance: keep one of each.
-    found: JwtAuth | None = base.__dict__.get("_optional")
-    if found is None:
-        found = base.__dict__["_optional"] = JwtAuth(required=False, owner=base._owner)  # noqa: SLF001 -- its own class
-    return found
 
 
 jwt_auth = JwtAuth()

@@ -8,6 +8,7 @@ The tree:
     - KeyMaterialError
     - HookError
     - MissingExtraError
+    - InsecureIssuerError
     - NotMountedError
   - AuthRequestError: a request is refused; the client reads it (an HTTPException)
     - NotAuthenticatedError (401)
@@ -81,6 +82,16 @@ class MissingExtraError(AuthConfigError, ImportError):
         super().__init__(
             f"{feature} needs more packages. "
             f'Install them with: pip install "accel-auth[{extra}]"'
+        )
+
+
+class InsecureIssuerError(AuthConfigError):
+    """Raised when the keys of an issuer would come over a line anybody may change."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"Keys must come over https, but `jwks_url` is {url!r}: whoever sits on the "
+            "line could sign tokens. Use the issuer's https address."
         )
 
 

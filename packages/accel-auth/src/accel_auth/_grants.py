@@ -16,7 +16,7 @@ from accel_auth._errors import (
     LoginThrottledError,
 )
 from accel_auth._settings import seconds
-from accel_auth._stores import Rotation, Turn
+from accel_auth._stores import Rotation, Session, Turn
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,8 +35,7 @@ class TokenPair:
 class _Grant:
     """What all tokens of a session have in common."""
 
-    username: str
-    session: str
+    session: Session
     began: int
     scope: str | None
 
@@ -64,16 +63,14 @@ async def grant_password(
         await auth.throttle.succeed(username, client)
     body = await auth.add_jwt_body(username)
     narrowed = _narrow(body, scope)
-    session, refresh = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
-    ttl = _refresh_ttl(auth, auth.now(), auth.now())
-    await auth.store.open(session, username, refresh, ttl)
+    session, refresh = Session(username, _new_id()), _new_id()
+    now = auth.now()
+    await auth.store.open(session, refresh, _refresh_ttl(auth, now, now))
     auth.events.emit(
-        "login_succeeded", username=username, client=client, session=session
+        "login_succeeded", username=username, client=client, session=session.id
     )
-    grant = _Grant(
-        username=username, session=session, began=auth.now(), scope=scope or None
-    )
-    return _pair(auth, grant, narrowed, refresh, auth.now())
+    grant = _Grant(session=session, began=now, scope=scope or None)
+    return _pair(auth, grant, narrowed, refresh, now)
 
 
 async def grant_refresh(auth: AppAuth, token: str, *, scope: str = "") -> TokenPair:
@@ -89,16 +86,15 @@ async def grant_refresh(auth: AppAuth, token: str, *, scope: str = "") -> TokenP
         auth.events.emit("refresh_rejected", reason=exc.reason)
         raise InvalidGrantError from exc
     grant = _Grant(
-        username=claims["sub"],
-        session=claims["sid"],
+        session=Session(claims["sub"], claims["sid"]),
         began=claims["auth_time"],
         scope=claims.get("scope"),
     )
     # Before the token is spent: a hook that fails must not cost the session.
-    body = _narrow(await auth.add_jwt_body(grant.username), grant.scope or "")
+    body = _narrow(await auth.add_jwt_body(grant.session.subject), grant.scope or "")
     body = _narrow(body, scope)
     now = auth.now()
-    successor = Rotation(Turn.ROTATED, secrets.token_urlsafe(16), now)
+    successor = Rotation(Turn.ROTATED, _new_id(), now)
     rotation = await auth.store.rotate(
         grant.session,
         claims["jti"],
@@ -111,14 +107,17 @@ async def grant_refresh(auth: AppAuth, token: str, *, scope: str = "") -> TokenP
 
 
 async def _judge(auth: AppAuth, grant: _Grant, turn: Turn) -> None:
+    username, session = grant.session
     if turn is Turn.REUSED:
-        auth.events.emit(
-            "refresh_reused", username=grant.username, session=grant.session
-        )
+        auth.events.emit("refresh_reused", username=username, session=session)
         await auth.revoke_session(grant.session)
     if turn in (Turn.REUSED, Turn.UNKNOWN):
         raise InvalidGrantError
-    auth.events.emit("token_refreshed", username=grant.username, session=grant.session)
+    auth.events.emit("token_refreshed", username=username, session=session)
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)
 
 
 def _narrow(body: Claims, wanted: str) -> Claims:
@@ -142,15 +141,16 @@ def _pair(
     auth: AppAuth, grant: _Grant, body: Claims, refresh_id: str, at: int
 ) -> TokenPair:
     # Derived, not drawn: whoever refreshes twice within the grace gets equal tokens.
+    username, session = grant.session
     access_id = _derive(refresh_id, "access")
-    access = auth.access_claims(grant.username, body, jti=access_id, at=at)
-    access["sid"] = grant.session
-    refresh = auth.access_claims(grant.username, {}, jti=refresh_id, at=at)
+    access = auth.access_claims(username, body, jti=access_id, at=at)
+    access["sid"] = session
+    refresh = auth.access_claims(username, {}, jti=refresh_id, at=at)
     ttl = _refresh_ttl(auth, grant.began, at)
-    refresh |= {"sid": grant.session, "auth_time": grant.began, "exp": at + ttl}
+    refresh |= {"sid": session, "auth_time": grant.began, "exp": at + ttl}
     if grant.scope is not None:
         refresh["scope"] = grant.scope
-    csrf = secrets.token_urlsafe(16) if auth.settings.cookies else ""
+    csrf = _new_id() if auth.settings.cookies else ""
     if csrf:
         access["csrf"] = refresh["csrf"] = csrf
     return TokenPair(

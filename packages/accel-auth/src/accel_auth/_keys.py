@@ -16,10 +16,10 @@ from accel_auth._verify import VerifyingKey
 
 # RFC 7518, section 3.2: a secret is at least as long as the hash.
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
+CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-ALGORITHMS = (*_SECRET_BYTES, *_RSA, *_CURVES, "EdDSA")
-_MIN_RSA_BITS = 2048
+ALGORITHMS = (*_SECRET_BYTES, *_RSA, *CURVES, "EdDSA")
+MIN_RSA_BITS = 2048
 _LOOKS_PUBLIC = re.compile(rb'-----BEGIN |^(ssh-|ecdsa-)|^\s*\{.*"kty"', re.DOTALL)
 # RFC 7638, section 3.2: what identifies a key.
 _THUMBPRINT = {"RSA": "e kty n", "EC": "crv kty x y", "OKP": "crv kty x"}
@@ -129,12 +129,12 @@ def _pair(material: Any, algorithm: str) -> tuple[Any, Any]:
 
 
 def _check_public(public: Any, algorithm: str) -> None:
-    if algorithm in _RSA and public.key_size < _MIN_RSA_BITS:
+    if algorithm in _RSA and public.key_size < MIN_RSA_BITS:
         why = f"it has {public.key_size} bits"
-        raise KeyMaterialError(algorithm, why, f"Use at least {_MIN_RSA_BITS}.")
-    if algorithm in _CURVES and public.curve.name != _CURVES[algorithm]:
+        raise KeyMaterialError(algorithm, why, f"Use at least {MIN_RSA_BITS}.")
+    if algorithm in CURVES and public.curve.name != CURVES[algorithm]:
         why = f"its curve is {public.curve.name}"
-        raise KeyMaterialError(algorithm, why, f"Use {_CURVES[algorithm]}.")
+        raise KeyMaterialError(algorithm, why, f"Use {CURVES[algorithm]}.")
 
 
 class Keyring:

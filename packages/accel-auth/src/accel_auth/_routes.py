@@ -30,6 +30,7 @@ from accel_auth._forms import (
     read_form,
 )
 from accel_auth._grants import TokenPair, grant_password, grant_refresh
+from accel_auth._stores import Session
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 INTROSPECT_SCOPE = "introspect"
@@ -226,7 +227,7 @@ async def _introspect(auth: AppAuth, request: Request) -> JSONResponse:
 
 async def _is_live(auth: AppAuth, claims: Claims) -> bool:
     if claims["typ"] == REFRESH_TYPE:
-        current = await auth.store.current(claims["sid"])
+        current = await auth.store.current(Session(claims["sub"], claims["sid"]))
         return current is not None and current == str(claims["jti"])
     return not await auth.store.is_denied(claims["jti"], claims.get("sid", ""))
 

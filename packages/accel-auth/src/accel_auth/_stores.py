@@ -3,9 +3,16 @@
 import heapq
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class Session(NamedTuple):
+    """One login of one user: the family of its refresh tokens."""
+
+    subject: str
+    id: str
 
 
 class Turn(Enum):
@@ -29,17 +36,17 @@ class Rotation:
 class TokenStore(Protocol):
     """What sessions need; every method is atomic, and fails rather than guesses.
 
-    A session is one login: the family of its refresh tokens. Times to live are in
-    seconds. An implementation raises `AuthUnavailableError` while it can not answer.
+    Times to live are in seconds. An implementation raises `AuthUnavailableError` while
+    it can not answer.
     """
 
-    async def open(self, session: str, subject: str, token_id: str, ttl: float) -> None:
-        """Begin *session* of *subject* with its first refresh token."""
+    async def open(self, session: Session, token_id: str, ttl: float) -> None:
+        """Begin *session* with its first refresh token."""
         ...
 
     async def rotate(
         self,
-        session: str,
+        session: Session,
         used: str,
         successor: Rotation,
         *,
@@ -49,19 +56,19 @@ class TokenStore(Protocol):
         """Exchange the refresh token *used* for *successor*, once.
 
         Whoever comes again within *grace* seconds gets the same successor; later, the
-        token was stolen, and the session is over.
+        token was stolen: no token of the session is exchanged any more.
         """
         ...
 
-    async def current(self, session: str) -> str | None:
+    async def current(self, session: Session) -> str | None:
         """Return the refresh token of *session* that is valid now."""
         ...
 
-    async def close(self, session: str, deny_for: float) -> None:
+    async def close(self, session: Session, deny_for: float) -> None:
         """End *session*, and deny its access tokens for *deny_for* seconds."""
         ...
 
-    async def sessions(self, subject: str) -> list[str]:
+    async def sessions(self, subject: str) -> list[Session]:
         """Return the open sessions of *subject*."""
         ...
 
@@ -75,12 +82,11 @@ class TokenStore(Protocol):
 
 
 @dataclass(slots=True)
-class _Session:
-    subject: str
+class _Record:
     current: Rotation
     expires: float
     used: str = ""
-    rotated: float = field(default=0.0)
+    rotated: float = 0.0
 
 
 class MemoryStore:
@@ -92,23 +98,22 @@ class MemoryStore:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._sessions: dict[str, _Session] = {}
-        self._by_subject: dict[str, set[str]] = {}
+        self._records: dict[Session, _Record] = {}
+        self._by_subject: dict[str, set[Session]] = {}
         self._denied: dict[str, float] = {}
-        self._deadlines: list[tuple[float, str]] = []
+        self._deadlines: list[tuple[float, Session | tuple[str]]] = []
 
-    async def open(self, session: str, subject: str, token_id: str, ttl: float) -> None:
-        """Begin *session* of *subject* with its first refresh token."""
+    async def open(self, session: Session, token_id: str, ttl: float) -> None:
+        """Begin *session* with its first refresh token."""
         self._forget_expired()
         expires = self._clock() + ttl
-        first = Rotation(Turn.ROTATED, token_id)
-        self._sessions[session] = _Session(subject, first, expires)
-        self._by_subject.setdefault(subject, set()).add(session)
+        self._records[session] = _Record(Rotation(Turn.ROTATED, token_id), expires)
+        self._by_subject.setdefault(session.subject, set()).add(session)
         heapq.heappush(self._deadlines, (expires, session))
 
     async def rotate(
         self,
-        session: str,
+        session: Session,
         used: str,
         successor: Rotation,
         *,
@@ -117,41 +122,41 @@ class MemoryStore:
     ) -> Rotation:
         """Exchange the refresh token *used* for *successor*, once."""
         now = self._clock()
-        found = self._live(session)
-        if found is None:
+        record = self._live(session)
+        if record is None:
             return Rotation(Turn.UNKNOWN)
-        if found.current.token_id == used:
-            found.used, found.current, found.rotated = used, successor, now
-            found.expires = now + ttl
-            heapq.heappush(self._deadlines, (found.expires, session))
+        current = record.current
+        if current.token_id == used:
+            record.used, record.current, record.rotated = used, successor, now
+            record.expires = now + ttl
+            heapq.heappush(self._deadlines, (record.expires, session))
             return successor
-        if found.used == used and now - found.rotated < grace:
-            current = found.current
+        if current.token_id and record.used == used and now - record.rotated < grace:
             return Rotation(Turn.REPEATED, current.token_id, current.issued_at)
-        self._drop(session)
-        return Rotation(Turn.REUSED)
+        # Kept, without a token: every further use is told what it is.
+        record.current = Rotation(Turn.REUSED)
+        return record.current
 
-    async def current(self, session: str) -> str | None:
+    async def current(self, session: Session) -> str | None:
         """Return the refresh token of *session* that is valid now."""
-        found = self._live(session)
-        return found.current.token_id if found else None
+        record = self._live(session)
+        return record.current.token_id or None if record else None
 
-    async def close(self, session: str, deny_for: float) -> None:
+    async def close(self, session: Session, deny_for: float) -> None:
         """End *session*, and deny its access tokens for *deny_for* seconds."""
+        await self.deny(session.id, deny_for)
         self._drop(session)
-        await self.deny(session, deny_for)
 
-    async def sessions(self, subject: str) -> list[str]:
+    async def sessions(self, subject: str) -> list[Session]:
         """Return the open sessions of *subject*."""
-        ids = self._by_subject.get(subject, set())
-        return sorted(session for session in ids if self._live(session))
+        return sorted(filter(self._live, self._by_subject.get(subject, ())))
 
     async def deny(self, token_id: str, ttl: float) -> None:
         """Refuse a token, or a whole session's tokens, for *ttl* seconds."""
         self._forget_expired()
         expires = max(self._denied.get(token_id, 0.0), self._clock() + ttl)
         self._denied[token_id] = expires
-        heapq.heappush(self._deadlines, (expires, token_id))
+        heapq.heappush(self._deadlines, (expires, (token_id,)))
 
     async def is_denied(self, *token_ids: str) -> bool:
         """Tell whether any of *token_ids* was denied."""
@@ -160,22 +165,24 @@ class MemoryStore:
         now = self._clock()
         return any(self._denied.get(token_id, now) > now for token_id in token_ids)
 
-    def _live(self, session: str) -> _Session | None:
-        found = self._sessions.get(session)
-        return found if found and found.expires > self._clock() else None
+    def _live(self, session: Session) -> _Record | None:
+        record = self._records.get(session)
+        return record if record and record.expires > self._clock() else None
 
-    def _drop(self, session: str) -> None:
-        if found := self._sessions.pop(session, None):
-            siblings = self._by_subject[found.subject]
-            siblings.discard(session)
-            if not siblings:
-                del self._by_subject[found.subject]
+    def _drop(self, session: Session) -> None:
+        if self._records.pop(session, None) is None:
+            return
+        siblings = self._by_subject[session.subject]
+        siblings.discard(session)
+        if not siblings:
+            del self._by_subject[session.subject]
 
     def _forget_expired(self) -> None:
         now = self._clock()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, key = heapq.heappop(self._deadlines)
-            if key in self._sessions and self._sessions[key].expires <= now:
-                self._drop(key)
-            if self._denied.get(key, now + 1) <= now:
-                del self._denied[key]
+            if isinstance(key, Session):
+                if self._live(key) is None:
+                    self._drop(key)
+            elif self._denied.get(key[0], now + 1) <= now:
+                del self._denied[key[0]]

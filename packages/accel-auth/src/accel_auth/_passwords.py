@@ -1,0 +1,103 @@
+"""Password hashes."""
+
+import asyncio
+import logging
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from accel_auth._errors import MissingExtraError, PasswordTooLongError
+from accel_auth._forms import MAX_PASSWORD_BYTES
+
+if TYPE_CHECKING:
+    pass
+
+_log = logging.getLogger("accel_auth")
+
+
+class PasswordHasher:
+    """Hashes passwords with Argon2id (RFC 9106), off the event loop.
+
+    At most *workers* run at once: each takes *memory_cost* KiB and a core, so a flood
+    of logins waits in line, and every other request goes on. Needs the extra `argon2`.
+
+    Args:
+        workers: Hashes computed at the same time.
+        time_cost: Passes over the memory.
+        memory_cost: Memory in KiB; the defaults are OWASP's.
+        parallelism: Lanes within one hash.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        time_cost: int = 2,
+        memory_cost: int = 19_456,
+        parallelism: int = 1,
+    ) -> None:
+        try:
+            import argon2
+        except ImportError as exc:
+            raise MissingExtraError("Hashing passwords", "argon2") from exc
+        self._workers = workers
+        self._argon: argon2.PasswordHasher = argon2.PasswordHasher(
+            time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism
+        )
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix="accel-auth-hash")
+
+    async def hash(self, password: str) -> str:
+        """Return the hash of *password*, with its salt and parameters.
+
+        Raises:
+            PasswordTooLongError: beyond 1024 bytes, before any work.
+        """
+        secret = _prepare(password)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._argon.hash, secret)
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Tell whether *password* belongs to *stored*.
+
+        Pass None where there is no such user: it takes as long as a wrong password
+        does, so that time does not tell who has an account.
+
+        Raises:
+            PasswordTooLongError: beyond 1024 bytes, before any work.
+        """
+        secret = _prepare(password)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._verify, stored, secret)
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Tell whether *stored* was made with other parameters: hash again at login."""
+        return self._argon.check_needs_rehash(stored)
+
+    def _verify(self, stored: str | None, secret: bytes) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError
+
+        try:
+            return stored is not None and self._argon.verify(stored, secret)
+        except VerificationError:
+            return False
+        except InvalidHashError:
+            _log.warning("A stored password hash is not Argon2: nobody can log in.")
+            stored = None
+            return False
+        finally:
+            if stored is None:
+                self._argon.hash(secret)
+
+
+def _prepare(password: str) -> bytes:
+    """Normalize *password*, so that it is the same from every keyboard (SP 800-63B)."""
+    if len(password) > MAX_PASSWORD_BYTES:
+        raise PasswordTooLongError(MAX_PASSWORD_BYTES)
+    secret = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
+    if len(secret) > MAX_PASSWORD_BYTES:
+        raise PasswordTooLongError(MAX_PASSWORD_BYTES)
+    return secret
