@@ -1,1 +1,156 @@
 """Outbound HTTP integrations with stability patterns, for workers and services."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accel_integration._api import (
+        ApiHTTP as ApiHTTP,
+        ApiURL as ApiURL,
+        HTTPMethod as HTTPMethod,
+    )
+    from accel_integration._breaker import (
+        BreakerState as BreakerState,
+    )
+    from accel_integration._context import (
+        Scope as Scope,
+        time_left as time_left,
+    )
+    from accel_integration._docs_app import (
+        docintegration as docintegration,
+    )
+    from accel_integration._errors import (
+        BulkheadFullError as BulkheadFullError,
+        CircuitBreakerError as CircuitBreakerError,
+        IntegrationError as IntegrationError,
+        MaxRetriesExceededError as MaxRetriesExceededError,
+        ResponseError as ResponseError,
+        ResponseStatusError as ResponseStatusError,
+        ResponseValidationError as ResponseValidationError,
+        StabilityError as StabilityError,
+        StabilityTimeoutError as StabilityTimeoutError,
+        ThrottlingError as ThrottlingError,
+    )
+    from accel_integration._events import (
+        BreakerChanged as BreakerChanged,
+        CallFinished as CallFinished,
+        CallHedged as CallHedged,
+        CallRejected as CallRejected,
+        CallTimedOut as CallTimedOut,
+        Event as Event,
+        FallbackUsed as FallbackUsed,
+        RetryScheduled as RetryScheduled,
+    )
+    from accel_integration._integration import (
+        Endpoint as Endpoint,
+        EndpointsDeclaration as EndpointsDeclaration,
+        IntegrationHTTP as IntegrationHTTP,
+        endpoint_of as endpoint_of,
+    )
+    from accel_integration._masking import (
+        Credentials as Credentials,
+        mask_url as mask_url,
+    )
+    from accel_integration._programming_errors import (
+        PROGRAMMING_ERRORS as PROGRAMMING_ERRORS,
+    )
+    from accel_integration._py2dantic import (
+        generate_pydantic_models as generate_pydantic_models,
+    )
+    from accel_integration._sp import (
+        sp as sp,
+    )
+    from accel_integration._strategy import (
+        OrderWarning as OrderWarning,
+        Strategy as Strategy,
+    )
+else:
+    # Imported on first use, so that `sp` alone stays within the standard library.
+    _HOMES = {
+        "ApiHTTP": "_api",
+        "ApiURL": "_api",
+        "BreakerChanged": "_events",
+        "BreakerState": "_breaker",
+        "BulkheadFullError": "_errors",
+        "CallFinished": "_events",
+        "CallHedged": "_events",
+        "CallRejected": "_events",
+        "CallTimedOut": "_events",
+        "CircuitBreakerError": "_errors",
+        "Credentials": "_masking",
+        "Endpoint": "_integration",
+        "EndpointsDeclaration": "_integration",
+        "Event": "_events",
+        "FallbackUsed": "_events",
+        "HTTPMethod": "_api",
+        "IntegrationError": "_errors",
+        "IntegrationHTTP": "_integration",
+        "MaxRetriesExceededError": "_errors",
+        "OrderWarning": "_strategy",
+        "PROGRAMMING_ERRORS": "_programming_errors",
+        "ResponseError": "_errors",
+        "ResponseStatusError": "_errors",
+        "ResponseValidationError": "_errors",
+        "RetryScheduled": "_events",
+        "Scope": "_context",
+        "StabilityError": "_errors",
+        "StabilityTimeoutError": "_errors",
+        "Strategy": "_strategy",
+        "ThrottlingError": "_errors",
+        "docintegration": "_docs_app",
+        "endpoint_of": "_integration",
+        "generate_pydantic_models": "_py2dantic",
+        "mask_url": "_masking",
+        "sp": "_sp",
+        "time_left": "_context",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        return globals().setdefault(name, getattr(module, name))
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES})
+
+
+__all__ = [
+    "PROGRAMMING_ERRORS",
+    "ApiHTTP",
+    "ApiURL",
+    "BreakerChanged",
+    "BreakerState",
+    "BulkheadFullError",
+    "CallFinished",
+    "CallHedged",
+    "CallRejected",
+    "CallTimedOut",
+    "CircuitBreakerError",
+    "Credentials",
+    "Endpoint",
+    "EndpointsDeclaration",
+    "Event",
+    "FallbackUsed",
+    "HTTPMethod",
+    "IntegrationError",
+    "IntegrationHTTP",
+    "MaxRetriesExceededError",
+    "OrderWarning",
+    "ResponseError",
+    "ResponseStatusError",
+    "ResponseValidationError",
+    "RetryScheduled",
+    "Scope",
+    "StabilityError",
+    "StabilityTimeoutError",
+    "Strategy",
+    "ThrottlingError",
+    "docintegration",
+    "endpoint_of",
+    "generate_pydantic_models",
+    "mask_url",
+    "sp",
+    "time_left",
+]

@@ -1,0 +1,110 @@
+"""What an endpoint gets: where to send its request, and with what."""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+from urllib.parse import ParseResult, quote, urlparse
+
+from accel_integration._masking import Credentials, mask_url
+
+__all__ = ["ApiHTTP", "ApiURL", "HTTPMethod", "fill_path", "join_url", "origin_of"]
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class HTTPMethod(StrEnum):
+    """The methods of HTTP."""
+
+    get = "GET"
+    post = "POST"
+    put = "PUT"
+    patch = "PATCH"
+    delete = "DELETE"
+    head = "HEAD"
+    options = "OPTIONS"
+
+
+class ApiURL(ParseResult):
+    """A parsed URL that is its own text, but shows no password."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.geturl()
+
+    def __repr__(self) -> str:
+        return f"<ApiURL {mask_url(self.geturl())}>"
+
+
+class ApiHTTP:
+    """What an endpoint needs for its request.
+
+    Attributes:
+        credentials: What the declaration was given.
+        url: Where to send the request, base URL and path together.
+        version: The version of the endpoint.
+        httpmethod: The method in capitals, such as "POST".
+    """
+
+    def __init__(
+        self,
+        credentials: Any,
+        url: str | ParseResult,
+        version: str = "",
+        httpmethod: str = "",
+        client: Any = None,
+    ) -> None:
+        plain = type(credentials) is dict
+        self.credentials: Any = Credentials(credentials) if plain else credentials
+        text = url if isinstance(url, str) else url.geturl()
+        self.url = ApiURL(*urlparse(text))
+        self.version = version
+        self.httpmethod = str(httpmethod)
+        self._get_client: Callable[[], Any] = lambda: client
+
+    @property
+    def client(self) -> Any:
+        """The HTTP client, such as an `httpx.AsyncClient`; it is pooled, not ours."""
+        return self._get_client()
+
+    @property
+    def origin(self) -> str:
+        """The scheme, host and port of the URL."""
+        return origin_of(self.url)
+
+    def __repr__(self) -> str:
+        url = mask_url(self.url.geturl())
+        return f"<{type(self).__name__} {self.httpmethod} {url}>"
+
+
+def origin_of(url: ParseResult) -> str:
+    """Return the origin of *url*, without a user or password."""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else ""
+
+
+def join_url(base_url: str, path: str) -> str:
+    """Put *path* behind *base_url*, with one slash in between."""
+    if not path:
+        return base_url
+    base, question, query = base_url.partition("?")
+    if question:
+        path += ("&" if "?" in path else "?") + query
+    return f"{base.rstrip('/')}/{path.lstrip('/')}"
+
+
+def fill_path(path: str, arguments: dict[str, Any]) -> str:
+    """Replace `{name}` in *path* by the argument of that name, quoted as one segment.
+
+    Raises:
+        ValueError: An argument would lead to another path.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        text = str(arguments[match[1]])
+        if text in {"", ".", ".."}:
+            msg = f"Argument {match[1]!r} must not be {text!r}: it is part of a path."
+            raise ValueError(msg)
+        return quote(text, safe="")
+
+    return PLACEHOLDER.sub(fill, path)

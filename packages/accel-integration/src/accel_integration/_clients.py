@@ -1,0 +1,132 @@
+"""Clients: one pool of connections per declaration and event loop."""
+
+import asyncio
+import inspect
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from accel_integration._context import EXCHANGE, time_left
+
+__all__ = ["ClientPool", "watch_client"]
+
+TIMEOUTS = ("connect", "read", "write", "pool")
+
+
+class ClientPool:
+    """The clients of one declaration.
+
+    *source* is a client, which stays its owner's to close, or something that returns
+    a client when it is called. Without one, httpx serves.
+    """
+
+    def __init__(self, source: Any = None) -> None:
+        self._source = source
+        self._given = source is not None and not _is_factory(source)
+        self._lock = threading.Lock()
+        self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._sync: Any = None
+        if self._given:
+            watch_client(source)
+
+    def for_loop(self) -> Any:
+        """Return the client of the running loop."""
+        if self._given and is_async_client(self._source):
+            return self._source
+        loop = asyncio.get_running_loop()
+        if (client := self._async.get(loop)) is None:
+            with self._lock:
+                client = self._async[loop] = self._new("AsyncClient", wants_async=True)
+        return client
+
+    def for_threads(self) -> Any:
+        """Return the client of sync endpoints, which threads may share."""
+        if self._given and not is_async_client(self._source):
+            return self._source
+        with self._lock:
+            if self._sync is None:
+                self._sync = self._new("Client", wants_async=False)
+            return self._sync
+
+    async def aclose(self) -> None:
+        """Close the clients that are ours: that of the running loop, and the sync one.
+
+        Those of other loops can only be closed there.
+        """
+        client = self._async.pop(asyncio.get_running_loop(), None)
+        self.close()
+        if client is not None:
+            await client.aclose()
+
+    def close(self) -> None:
+        """Close the client of sync endpoints, if it is ours."""
+        with self._lock:
+            client, self._sync = self._sync, None
+        if client is not None:
+            client.close()
+
+    def _new(self, kind: str, *, wants_async: bool) -> Any:
+        if self._source is not None and not self._given:
+            client = self._source()
+            if is_async_client(client) is wants_async:
+                return watch_client(client)
+        # Imported late, so that stability patterns alone never pay for it.
+        import httpx
+
+        return watch_client(getattr(httpx, kind)())
+
+
+def _is_factory(source: Any) -> bool:
+    return isinstance(source, type) or not hasattr(source, "request")
+
+
+def is_async_client(client: Any) -> bool:
+    """Tell whether the requests of *client* must be awaited."""
+    return inspect.iscoroutinefunction(getattr(client, "request", None))
+
+
+def watch_client(client: Any) -> Any:
+    """Let *client* note statuses and respect deadlines; return it."""
+    hooks = getattr(client, "event_hooks", None)
+    if hooks is None:
+        return client
+    is_async = is_async_client(client)
+    _add_once(hooks["request"], limit_async if is_async else limit_sync)
+    _add_once(hooks["response"], note_async if is_async else note_sync)
+    return client
+
+
+def _add_once(hooks: list[Callable[..., Any]], hook: Callable[..., Any]) -> None:
+    if hook not in hooks:
+        hooks.append(hook)
+
+
+def note_sync(response: Any) -> None:
+    """Note the status of *response* for the call in progress."""
+    if (exchange := EXCHANGE.get()) is not None:
+        exchange.status = response.status_code
+        exchange.retry_after = response.headers.get("retry-after")
+
+
+async def note_async(response: Any) -> None:
+    """Note the status of *response* for the call in progress."""
+    note_sync(response)
+
+
+def limit_sync(request: Any) -> None:
+    """Let no phase of *request* take longer than the time that is left."""
+    if (left := time_left()) is None:
+        return
+    limits = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {
+        phase: left if limits.get(phase) is None else min(left, limits[phase])
+        for phase in TIMEOUTS
+    }
+
+
+async def limit_async(request: Any) -> None:
+    """Let no phase of *request* take longer than the time that is left."""
+    limit_sync(request)

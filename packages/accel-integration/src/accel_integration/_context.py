@@ -1,0 +1,71 @@
+"""What a call in progress knows: its scope, its deadline, the last status seen."""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+__all__ = [
+    "DEADLINE",
+    "EXCHANGE",
+    "Clock",
+    "Exchange",
+    "Scope",
+    "Seconds",
+    "seconds_of",
+    "time_left",
+]
+
+Clock: TypeAlias = Callable[[], float]
+Seconds: TypeAlias = float | timedelta
+
+
+def seconds_of(value: Seconds) -> float:
+    """Return a duration in seconds."""
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a strategy keeps one state for: a function, and the origin it calls."""
+
+    endpoint: str
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} at {self.origin}" if self.origin else self.endpoint
+
+
+class Exchange:
+    """Notes on the call in progress, written by hooks and strategies, read by both."""
+
+    __slots__ = ("attempts", "fallbacks", "retry_after", "status")
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.retry_after: str | None = None
+        self.attempts = 1
+        self.fallbacks = 0
+
+    def forget_response(self) -> None:
+        """Forget the last response, because a new attempt begins."""
+        self.status = self.retry_after = None
+
+
+EXCHANGE: ContextVar[Exchange | None] = ContextVar("EXCHANGE", default=None)
+
+# The moment, on time.monotonic, at which the nearest enclosing Timeout expires.
+DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
+
+
+def time_left() -> float | None:
+    """Return the seconds until the enclosing `sp.Timeout` expires, or None.
+
+    Use it to give a budget to what a call does itself. An endpoint knows its deadline
+    from the start, any other function from the moment it first waits.
+    """
+    if (deadline := DEADLINE.get()) is None:
+        return None
+    return max(0.0, deadline - time.monotonic())

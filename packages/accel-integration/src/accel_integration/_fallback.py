@@ -1,0 +1,106 @@
+"""Fallbacks: another answer when there is none."""
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from accel_integration._context import EXCHANGE, Scope
+from accel_integration._events import FallbackUsed, Hub
+from accel_integration._strategy import Strategy, is_async, name_of
+from accel_integration._weaver import Body, Weaver
+
+__all__ = ["Fallback"]
+
+
+class Fallback(Strategy):
+    """Answer with *fn_or_value* when the call raises.
+
+    A function is looked at once. Without parameters it is called without any; a
+    parameter named `exc` gets the exception; all the others get the arguments of the
+    call. It may be sync or async around an async function. A value is copied for each
+    answer, so that nobody changes the next one.
+
+    Put it outermost: what is outside of a fallback never sees a failure.
+    """
+
+    hides_failures: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        fn_or_value: object,
+        *,
+        on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    ) -> None:
+        super().__init__()
+        self.on = on
+        self.answer: Any = fn_or_value
+        self.is_function = callable(fn_or_value)
+        self.is_async = callable(fn_or_value) and is_async(fn_or_value)
+        self._takes_exc = self._takes_call = False
+        if callable(fn_or_value):
+            self._look_at(fn_or_value)
+
+    def _look_at(self, func: Callable[..., Any]) -> None:
+        parameters = inspect.signature(func).parameters
+        self._takes_exc = "exc" in parameters
+        self._takes_call = bool(set(parameters) - {"exc"})
+
+    def describe(self) -> str:
+        what = name_of(self.answer) if self.is_function else "a fixed value"
+        return f"falls back to {what.rpartition('.')[2]}"
+
+    def weave(self, weaver: Weaver, body: Body) -> None:
+        if self.is_async and not weaver.is_async:
+            msg = (
+                f"Cannot fall back from the sync {weaver.scope.endpoint!r} to the "
+                f"async {name_of(self.answer)!r}: give a sync function."
+            )
+            raise TypeError(msg)
+        hub = Hub(self.hub, weaver.hub)
+        fallback = weaver.bind("fallback", Answerer(self, weaver.scope, hub))
+        on = weaver.bind("on", self.on)
+        wait = "await " if self.is_async else ""
+        with weaver.block("try:"):
+            body()
+        with weaver.block(f"except {on} as exc:"):
+            weaver.line(f"r = {wait}{fallback}.reply(exc, args, kwargs)")
+
+    def reply(
+        self, exc: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Return the other answer, or what must be awaited for it."""
+        if not self.is_function:
+            return copy.deepcopy(self.answer)
+        if not self._takes_call:
+            args, kwargs = (), {}
+        if self._takes_exc:
+            kwargs = {**kwargs, "exc": exc}
+        return self.answer(*args, **kwargs)
+
+
+class Answerer:
+    """A fallback in one place."""
+
+    __slots__ = ("hub", "policy", "scope")
+
+    def __init__(self, policy: Fallback, scope: Scope, hub: Hub) -> None:
+        self.policy = policy
+        self.scope = scope
+        self.hub = hub
+
+    def reply(
+        self, exc: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Tell the listeners, and answer."""
+        if (exchange := EXCHANGE.get()) is not None:
+            exchange.fallbacks += 1
+        if self.hub:
+            self.hub.emit(
+                FallbackUsed(
+                    endpoint=self.scope.endpoint,
+                    origin=self.scope.origin,
+                    error=type(exc).__name__,
+                )
+            )
+        return self.policy.reply(exc, args, kwargs)

@@ -1,0 +1,412 @@
+"""Integrations: other systems, as classes whose methods are their endpoints."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, Self, TypeVar
+
+from accel_integration._api import (
+    ApiHTTP,
+    HTTPMethod,
+    fill_path,
+    join_url,
+)
+from accel_integration._clients import ClientPool
+from accel_integration._context import EXCHANGE, Exchange
+from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
+from accel_integration._masking import mask_url, secrets_in
+from accel_integration._response import ResponseSchema, resolve_annotations
+from accel_integration._stats import EndpointStats
+from accel_integration._strategy import Plan, Strategy, is_async, plan_of
+
+__all__ = ["Endpoint", "EndpointsDeclaration", "IntegrationHTTP", "endpoint_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MARKER = "__accel_endpoint__"
+
+
+class IntegrationHTTP:
+    """Another system with an HTTP API, and the endpoints of it that we use.
+
+    Args:
+        name: What people call it.
+        doc: What it is for.
+    """
+
+    def __init__(self, name: str, doc: str = "") -> None:
+        self.name = name
+        self.doc = doc
+        self.endpoints: dict[str, Endpoint] = {}
+        self.hub = Hub()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def subscribe(self, listener: Listener) -> Unsubscribe:
+        """Call *listener* with every event of every endpoint; call the result to stop.
+
+        Those are `CallFinished` for each call, and what the stability patterns tell.
+        """
+        return self.hub.subscribe(listener)
+
+    def endpoint(
+        self,
+        httpmethod: HTTPMethod | str,
+        path: str,
+        version: str = "",
+        docurl: str = "",
+    ) -> Callable[
+        [Callable[Concatenate[ApiHTTP, P], R]], Callable[Concatenate[Any, P], R]
+    ]:
+        """Declare a method of an `EndpointsDeclaration` as an endpoint.
+
+        What it returns is validated against its return annotation, which names one
+        schema, a list of them, a union, or Any. A class named `http400` is for
+        responses with that status.
+
+        Args:
+            httpmethod: The method of HTTP.
+            path: What follows the base URL. `{name}` stands for the argument *name*.
+            version: The version of the endpoint, for the documentation.
+            docurl: Where the other side documents it.
+
+        Raises:
+            ValueError: The function has no return annotation.
+        """
+        method = HTTPMethod(httpmethod.upper())
+        frame = inspect.currentframe()
+        caller = frame.f_back if frame else None
+
+        def decorate(
+            func: Callable[Concatenate[ApiHTTP, P], R],
+        ) -> Callable[Concatenate[Any, P], R]:
+            endpoint = Endpoint(self, func, method, path, version, docurl, caller)
+            self.endpoints[endpoint.name] = endpoint
+            wrapper: Callable[Concatenate[Any, P], R] = endpoint.wrapper
+            return wrapper
+
+        return decorate
+
+    @property
+    def docs(self) -> dict[str, Any]:
+        """A description of the integration and its endpoints, as plain data."""
+        return {
+            "name": self.name,
+            "docstring": self.doc,
+            "methods": [endpoint.docs for endpoint in self.endpoints.values()],
+        }
+
+
+class Interceptor(Protocol):
+    """What may take the place of an endpoint's function, in tests."""
+
+    def __call__(self, endpoint: "Endpoint", api: ApiHTTP) -> Callable[..., Any]:
+        """Return what to call instead, with the same states and arguments."""
+
+
+# Only the testing kit writes to it.
+interceptors: list[Interceptor] = []
+
+
+class Endpoint:
+    """One endpoint: a function, how to reach it, and what it answers."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - one caller, which has them all
+        self,
+        integration: IntegrationHTTP,
+        func: Callable[..., Any],
+        httpmethod: HTTPMethod,
+        path: str,
+        version: str,
+        docurl: str,
+        caller: FrameType | None = None,
+    ) -> None:
+        if "return" not in inspect.get_annotations(inspect.unwrap(func)):
+            msg = (
+                f"Cannot declare {func.__qualname__!r} as an endpoint: it has no "
+                "return annotation. Name its schema, or Any."
+            )
+            raise ValueError(msg)
+        self.integration = integration
+        self.func = func
+        self.name = func.__name__
+        self.httpmethod = httpmethod
+        self.path = path
+        self.version = version
+        self.docurl = docurl
+        self.is_async = is_async(func)
+        # Without strategies a plan is a plain call; it still gives mocks a place.
+        self.plan = plan_of(func) or Plan(func, ())
+        self.plan.hub.forward_to(integration.hub)
+        self.signature = inspect.signature(func)
+        self._locals = _enclosing_locals(caller, func)
+        self._schema: ResponseSchema | None = None
+        self._hints: dict[str, Any] = {}
+        self.wrapper: Any = self._wrap()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.httpmethod} {self.path} {self.name!r}>"
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """The stability patterns around it, the outermost first."""
+        return self.plan.strategies
+
+    def resolve(self, owner: type) -> None:
+        """Evaluate the annotations, in the namespace of *owner* first."""
+        spaces = [vars(cls) for cls in owner.__mro__ if cls is not object]
+        func = inspect.unwrap(self.func)
+        self._hints = resolve_annotations(func, [*spaces, self._locals])
+        self._schema = ResponseSchema(self._hints["return"])
+        self._locals = {}
+
+    @property
+    def schema(self) -> ResponseSchema:
+        """What it answers."""
+        if self._schema is None:
+            msg = f"{self.name!r} is not in the body of an `EndpointsDeclaration`."
+            raise TypeError(msg)
+        return self._schema
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """What it is called with, annotations evaluated, but for the ApiHTTP."""
+        _, *names = self.signature.parameters
+        return {
+            name: self.signature.parameters[name].replace(
+                annotation=self._hints.get(name, Any)
+            )
+            for name in names
+        }
+
+    @property
+    def docs(self) -> dict[str, Any]:
+        """A description as plain data."""
+        hints = {n: p.annotation for n, p in self.parameters.items()}
+        hints["return"] = self._hints.get("return", self.signature.return_annotation)
+        return {
+            "name": self.name,
+            "docstring": inspect.getdoc(self.func) or "",
+            "annotations": {name: type_text(hint) for name, hint in hints.items()},
+            "path": self.path,
+            "httpmethod": str(self.httpmethod),
+            "version": self.version,
+            "docurl": self.docurl,
+            "policy": [strategy.describe() for strategy in self.strategies],
+        }
+
+    def url_for(
+        self, base_url: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> str:
+        """Return where a call with these arguments goes."""
+        path = self.path
+        if "{" in path:
+            bound = self.signature.bind(None, *args, **kwargs)
+            bound.apply_defaults()
+            path = fill_path(path, bound.arguments)
+        return join_url(base_url, path)
+
+    def _wrap(self) -> Callable[..., Any]:
+        def call(declaration: Any, /, *args: Any, **kwargs: Any) -> Any:
+            with self._exchange(declaration, args, kwargs) as (api, exchange):
+                answer = self._target(api)(api, *args, **kwargs)
+                return self._convert(answer, api, exchange)
+
+        async def acall(declaration: Any, /, *args: Any, **kwargs: Any) -> Any:
+            with self._exchange(declaration, args, kwargs) as (api, exchange):
+                answer = await self._target(api)(api, *args, **kwargs)
+                return self._convert(answer, api, exchange)
+
+        wrapper = acall if self.is_async else call
+        functools.update_wrapper(wrapper, self.func)
+        setattr(wrapper, MARKER, self)
+        return wrapper
+
+    def _target(self, api: ApiHTTP) -> Callable[..., Any]:
+        if interceptors:
+            return interceptors[-1](self, api)
+        return self.plan.at(api.origin)
+
+    @contextmanager
+    def _exchange(
+        self, declaration: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Prepare a call, and note how it went."""
+        if not isinstance(declaration, EndpointsDeclaration):
+            msg = (
+                f"{self.name!r} must be called on an instance of its declaration, "
+                f"not on {declaration!r}."
+            )
+            raise TypeError(msg)
+        api = declaration.api_for(self, args, kwargs)
+        exchange = Exchange()
+        token = EXCHANGE.set(exchange)
+        start = time.perf_counter()
+        error: BaseException | None = None
+        try:
+            yield api, exchange
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            EXCHANGE.reset(token)
+            duration = time.perf_counter() - start
+            if error is None or isinstance(error, Exception):
+                declaration.stats_of(self).record(duration, exchange, error)
+            if self.integration.hub:
+                self._tell(api, exchange, duration, error)
+
+    def _tell(
+        self,
+        api: ApiHTTP,
+        exchange: Exchange,
+        duration: float,
+        error: BaseException | None,
+    ) -> None:
+        self.integration.hub.emit(
+            CallFinished(
+                endpoint=self.plan.endpoint,
+                origin=api.origin,
+                integration=self.integration.name,
+                method=api.httpmethod,
+                status=exchange.status,
+                duration=duration,
+                attempts=exchange.attempts,
+                error=None if error is None else type(error).__name__,
+            )
+        )
+
+    def _convert(self, answer: Any, api: ApiHTTP, exchange: Exchange) -> Any:
+        secrets = secrets_in(api.credentials)
+        return self.schema.convert(
+            answer,
+            exchange,
+            endpoint=f"{self.integration.name}: {self.name}",
+            url=mask_url(str(api.url), secrets),
+            secrets=secrets,
+        )
+
+
+class EndpointsDeclaration(ApiHTTP):
+    """The endpoints of one system, and where it is reached.
+
+    Subclass it, give it an `integration`, and decorate its methods. To type checkers it
+    is an `ApiHTTP` too, since that is what its methods take for their first parameter.
+
+    Args:
+        base_url: What all paths follow.
+        credentials: What the methods need to log in, often a dict.
+        client: An HTTP client of httpx's shape, such as an `httpx2.AsyncClient`, or
+            what returns one. By default a pooled httpx client is made per event loop.
+    """
+
+    integration: ClassVar[IntegrationHTTP]
+
+    class Schema:
+        """Schemas for successful responses."""
+
+    class SchemaError:
+        """Schemas for unsuccessful responses."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for value in list(vars(cls).values()):
+            if (endpoint := endpoint_of(value)) is not None:
+                endpoint.resolve(cls)
+
+    def __init__(
+        self, base_url: str = "", credentials: Any = None, client: Any = None
+    ) -> None:
+        if base_url and not base_url.startswith(("http://", "https://")):
+            msg = (
+                f"base_url must begin with http:// or https://: {mask_url(base_url)!r}"
+            )
+            raise ValueError(msg)
+        super().__init__(credentials, base_url)
+        self.base_url = base_url
+        self._pool = ClientPool(client)
+        self._get_client = self._pool.for_loop
+        self._stats: dict[str, EndpointStats] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pooled clients; a client that was passed in stays open."""
+        await self._pool.aclose()
+
+    def close(self) -> None:
+        """Close the pooled client of sync endpoints."""
+        self._pool.close()
+
+    @classmethod
+    def endpoints(cls) -> dict[str, Endpoint]:
+        """Return all endpoints by name, inherited ones included."""
+        found: dict[str, Endpoint] = {}
+        for owner in reversed(cls.__mro__):
+            for name, value in vars(owner).items():
+                if (endpoint := endpoint_of(value)) is not None:
+                    found[name] = endpoint
+        return found
+
+    def stats_of(self, endpoint: Endpoint) -> EndpointStats:
+        """Return what *endpoint* has been through, called on this declaration."""
+        return self._stats.setdefault(endpoint.name, EndpointStats())
+
+    def api_for(
+        self, endpoint: Endpoint, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ApiHTTP:
+        """Return what *endpoint* gets for a call with these arguments."""
+        api = ApiHTTP(
+            self.credentials,
+            endpoint.url_for(self.base_url, args, kwargs),
+            endpoint.version,
+            endpoint.httpmethod,
+        )
+        pool = self._pool
+        api._get_client = pool.for_loop if endpoint.is_async else pool.for_threads  # noqa: SLF001 - they are one family
+        return api
+
+
+def endpoint_of(value: Any) -> Endpoint | None:
+    """Return the endpoint behind a method, as its class or an instance shows it."""
+    endpoint = getattr(value, MARKER, None)
+    return endpoint if isinstance(endpoint, Endpoint) else None
+
+
+def type_text(hint: Any) -> str:
+    """Return a type as people write it."""
+    if isinstance(hint, type) and not hasattr(hint, "__args__"):
+        return hint.__name__
+    return str(hint).replace("typing.", "")
+
+
+def _enclosing_locals(
+    caller: FrameType | None, func: Callable[..., Any]
+) -> dict[str, Any]:
+    """Return the names around the class body, if annotations were left as text.
+
+    A class inside of a function may name what only that function knows.
+    """
+    hints = inspect.get_annotations(inspect.unwrap(func))
+    if caller is None or not any(isinstance(hint, str) for hint in hints.values()):
+        return {}
+    found: dict[str, Any] = {}
+    frame: FrameType | None = caller
+    while frame is not None and frame.f_globals is caller.f_globals:
+        found = {**frame.f_locals, **found}
+        frame = frame.f_back
+    return found

@@ -1,0 +1,75 @@
+"""Secrets, and how to show things without them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+__all__ = ["Credentials", "is_secret_name", "mask_text", "mask_url", "secrets_in"]
+
+MASK = "***"
+SHORTEST_SECRET = 4
+
+SECRET_NAME = re.compile(
+    r"api.?key|auth|code|cookie|credential|key$|pass(word|wd)?|pwd|secret|session"
+    r"|sig(nature)?$|token",
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether something of this name probably is a secret."""
+    return SECRET_NAME.search(name) is not None
+
+
+class Credentials(dict[str, Any]):
+    """A dict that shows its keys but not its values."""
+
+    def __repr__(self) -> str:
+        return f"<Credentials {', '.join(f'{key}={MASK}' for key in self)}>"
+
+    __str__ = __repr__
+
+
+def secrets_in(credentials: object) -> list[str]:
+    """Return the strings in *credentials*, the longest first."""
+    found = {text for text in _strings_in(credentials) if len(text) >= SHORTEST_SECRET}
+    return sorted(found, key=len, reverse=True)
+
+
+def _strings_in(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bytes):
+        yield value.decode(errors="ignore")
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings_in(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _strings_in(item)
+    elif hasattr(value, "get_secret_value"):
+        yield str(value.get_secret_value())
+
+
+def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return *text* without any of *secrets*."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
+def mask_url(url: str, secrets: Iterable[str] = ()) -> str:
+    """Return *url* without its user and password, and without secret parameters."""
+    try:
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        return MASK
+    _, at, host = parts.netloc.rpartition("@")
+    netloc = f"{MASK}@{host}" if at else parts.netloc
+    shown = [(key, MASK if is_secret_name(key) else value) for key, value in query]
+    masked = parts._replace(
+        netloc=netloc, query=urlencode(shown, safe="*"), fragment=""
+    )
+    return mask_text(urlunsplit(masked), secrets)

@@ -1,0 +1,229 @@
+"""Patches: mock rules in force."""
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from accel_integration._api import ApiHTTP
+from accel_integration._context import Clock, Scope
+from accel_integration._fake_clock import FakeClock, on_clock
+from accel_integration._integration import Endpoint, interceptors
+from accel_integration._mocks import (
+    Call,
+    Delayed,
+    MockRules,
+    OnRequest,
+    Reply,
+    Script,
+    UnmockedCallError,
+)
+
+__all__ = ["patch_integration"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class patch_integration:  # noqa: N801 - a decorator and a context manager
+    """Put *mock_rules* in force, for a test function or for a `with` block.
+
+    While it lasts, an endpoint without a rule raises, so that no test makes a real
+    request by accident. It lasts as long as the body of an async test, too.
+
+    Args:
+        mock_rules: Rules, or a dict of them.
+        clock: What the stability patterns live on; by default a `FakeClock`, so that
+            retries take no time.
+    """
+
+    def __init__(
+        self,
+        mock_rules: MockRules | Mapping[Callable[..., Any], Any],
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        if not isinstance(mock_rules, MockRules):
+            mock_rules = MockRules(mock_rules)
+        self.rules = mock_rules
+        self._clock = clock
+        self._stacks: list[contextlib.ExitStack] = []
+
+    def __enter__(self) -> MockRules:
+        stack = contextlib.ExitStack()
+        plans = [endpoint.plan for endpoint in self.rules.endpoints()]
+        stack.enter_context(on_clock(self._clock or FakeClock(), plans))
+        patch = Patch(self.rules)
+        interceptors.append(patch)
+        stack.callback(interceptors.remove, patch)
+        self._stacks.append(stack)
+        return self.rules
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stacks.pop().close()
+
+    def __call__(self, test: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a test, sync or async, or a generator."""
+
+        @functools.wraps(test)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self:
+                return test(*args, **kwargs)
+
+        @functools.wraps(test)
+        async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with self:
+                return await test(*args, **kwargs)  # type: ignore[misc]
+
+        is_async = inspect.iscoroutinefunction(test)
+        return async_wrapper if is_async else wrapper  # type: ignore[return-value]
+
+
+class Patch:
+    """Rules in force. It remembers the functions woven around its mocks."""
+
+    def __init__(self, rules: MockRules) -> None:
+        self.rules = rules
+        self._woven: dict[tuple[Endpoint, str], Callable[..., Any]] = {}
+
+    def __call__(self, endpoint: Endpoint, api: ApiHTTP) -> Callable[..., Any]:
+        """Return what answers instead of *endpoint*, with its patterns around it."""
+        if not self.rules.covers(endpoint):
+            for other in reversed(interceptors[: interceptors.index(self)]):
+                return other(endpoint, api)
+            raise UnmockedCallError(endpoint)
+        key = endpoint, api.origin
+        if key not in self._woven:
+            mock = Mock(self.rules, endpoint)
+            func = mock.acall if endpoint.is_async else mock.call
+            scope = Scope(endpoint.plan.endpoint, api.origin)
+            self._woven[key] = endpoint.plan.weave(scope, func)
+        return self._woven[key]
+
+
+def uses_requests(rule: Any) -> bool:
+    """Tell whether *rule* is about requests, so that the real method must run."""
+    if isinstance(rule, Script):
+        return any(uses_requests(step) for step in rule.steps)
+    if isinstance(rule, Delayed):
+        return uses_requests(rule.answer)
+    return isinstance(rule, Reply | OnRequest)
+
+
+def is_exception(answer: Any) -> bool:
+    """Tell whether *answer* is to be raised."""
+    is_class = isinstance(answer, type) and issubclass(answer, BaseException)
+    return is_class or isinstance(answer, BaseException)
+
+
+class Mock:
+    """What takes the place of one endpoint's function."""
+
+    def __init__(self, rules: MockRules, endpoint: Endpoint) -> None:
+        self._rules = rules
+        self._endpoint = endpoint
+        self._rule = rules.rule_for(endpoint)
+        self._real = endpoint.plan.func
+
+    async def acall(self, api: ApiHTTP, *args: Any, **kwargs: Any) -> Any:
+        """Answer a call of an async endpoint."""
+        self._note(args, kwargs)
+        if uses_requests(self._rule):
+            async with self._mocked_client(api, "AsyncClient", self._areply) as client:
+                return await self._real(api_with(api, client), *args, **kwargs)
+        answer, seconds = self._next_answer()
+        await asyncio.sleep(seconds)
+        answer = self._give(answer, api_with(api, None), args, kwargs)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def call(self, api: ApiHTTP, *args: Any, **kwargs: Any) -> Any:
+        """Answer a call of a sync endpoint."""
+        self._note(args, kwargs)
+        if uses_requests(self._rule):
+            with self._mocked_client(api, "Client", self._reply) as client:
+                return self._real(api_with(api, client), *args, **kwargs)
+        answer, seconds = self._next_answer()
+        time.sleep(seconds)
+        return self._give(answer, api_with(api, None), args, kwargs)
+
+    def _note(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._rules.calls.append(Call(self._endpoint.plan.endpoint, args, kwargs))
+
+    def _next_answer(self) -> tuple[Any, float]:
+        """Return the next answer, and how long it takes."""
+        answer, seconds = self._rule, 0.0
+        while isinstance(answer, Script | Delayed):
+            if isinstance(answer, Script):
+                answer = answer.next()
+            else:
+                seconds += answer.seconds
+                answer = answer.answer
+        return answer, seconds
+
+    @staticmethod
+    def _give(
+        answer: Any, api: ApiHTTP, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if is_exception(answer):
+            raise answer
+        return answer(api, *args, **kwargs) if callable(answer) else answer
+
+    def _mocked_client(
+        self, api: ApiHTTP, kind: str, handler: Callable[[Any], Any]
+    ) -> Any:
+        """Return a client like the real one that sends nothing."""
+        real = api.client
+        home = importlib.import_module(type(real).__module__.partition(".")[0])
+        return getattr(home, kind)(
+            transport=home.MockTransport(handler),
+            headers=real.headers,
+            cookies=real.cookies,
+            params=real.params,
+            auth=real.auth,
+            timeout=real.timeout,
+            event_hooks=real.event_hooks,
+            base_url=real.base_url,
+            follow_redirects=real.follow_redirects,
+        )
+
+    async def _areply(self, request: Any) -> Any:
+        answer, seconds = self._next_answer()
+        await asyncio.sleep(seconds)
+        answer = self._on_request(answer, request)
+        return as_response(
+            await answer if inspect.isawaitable(answer) else answer, request
+        )
+
+    def _reply(self, request: Any) -> Any:
+        answer, seconds = self._next_answer()
+        time.sleep(seconds)
+        return as_response(self._on_request(answer, request), request)
+
+    @staticmethod
+    def _on_request(answer: Any, request: Any) -> Any:
+        if is_exception(answer):
+            raise answer
+        return answer.handler(request) if isinstance(answer, OnRequest) else answer
+
+
+def as_response(answer: Any, request: Any) -> Any:
+    """Return *answer* as a response of the library that *request* belongs to."""
+    if not isinstance(answer, Reply):
+        return answer
+    home = importlib.import_module(type(request).__module__.partition(".")[0])
+    return home.Response(answer.status, **answer.options)
+
+
+def api_with(api: ApiHTTP, client: Any) -> ApiHTTP:
+    """Return *api* with another client."""
+    return ApiHTTP(api.credentials, api.url, api.version, api.httpmethod, client)

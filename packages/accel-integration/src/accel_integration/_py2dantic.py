@@ -1,0 +1,211 @@
+"""Pydantic models from examples of data."""
+
+import builtins
+import datetime as dt
+import decimal
+import keyword
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+__all__ = ["generate_pydantic_models"]
+
+# What a field must not be called: it would hide a part of BaseModel, or a name that
+# the annotations after it need.
+TAKEN = (
+    frozenset(dir(BaseModel)) | frozenset(dir(builtins)) | {"Any", "Field", "Decimal"}
+)
+PROTECTED = re.compile(r"^model_")
+
+# Standard types beyond those of JSON, and how to import them.
+IMPORTS: dict[type, tuple[str, str]] = {
+    dt.datetime: ("datetime", "datetime"),
+    dt.date: ("datetime", "date"),
+    dt.time: ("datetime", "time"),
+    dt.timedelta: ("datetime", "timedelta"),
+    decimal.Decimal: ("decimal", "Decimal"),
+    uuid.UUID: ("uuid", "UUID"),
+}
+PLAIN = (bool, int, float, str, bytes)
+
+
+def generate_pydantic_models(
+    data: Any,
+    depth: int = 10,
+    prfix_class_name: str = "RootModel",
+    parent_class: str = "BaseModel",
+) -> str:
+    """Return the source of a module with Pydantic models for *data*.
+
+    All items of a list are looked at: what some of them lack becomes optional. Keys
+    that are no names, such as `90` or `class`, get an alias.
+
+    Args:
+        data: What to describe: a dict, a list, or anything that JSON has.
+        depth: How many levels of dicts become models; deeper ones stay dicts.
+        prfix_class_name: What the outermost model is called, and the names of all
+            others begin with.
+        parent_class: The parent of the models; `package.module.Name` is imported.
+
+    Raises:
+        ValueError: A name is not one that Python allows.
+    """
+    for name in (prfix_class_name, *parent_class.split(".")):
+        if not name.isidentifier() or keyword.iskeyword(name):
+            msg = f"Cannot call a class {name!r}: that is not a name in Python."
+            raise ValueError(msg)
+    return Generator(parent_class, depth).module(data, prfix_class_name)
+
+
+class Generator:
+    """A module being written: its imports, and its classes in the order of need."""
+
+    def __init__(self, parent_class: str, depth: int) -> None:
+        self._depth = depth
+        module, _, self._parent = parent_class.rpartition(".")
+        home = module or ("pydantic" if self._parent == "BaseModel" else "")
+        self._imports: set[tuple[str, str]] = {(home, self._parent)} if home else set()
+        self._classes: list[str] = []
+        self._names: set[str] = {self._parent}
+
+    def module(self, data: Any, name: str) -> str:
+        """Return the whole module."""
+        if isinstance(data, dict) and _is_record(data) and self._depth > 0:
+            self._model([data], name, 1)
+        else:
+            self._names.add(name)
+            kind = self._type([data], f"{name}Item", 1)
+            self._classes.append(f"{name} = {kind}\n")
+        return "\n\n".join([*self._import_lines(), "\n\n".join(self._classes)])
+
+    def _import_lines(self) -> list[str]:
+        if not self._imports:
+            return []
+        homes: dict[str, list[str]] = {}
+        for home, name in sorted(self._imports):
+            homes.setdefault(home, []).append(name)
+        lines = [
+            f"from {home} import {', '.join(names)}" for home, names in homes.items()
+        ]
+        return ["\n".join(lines) + "\n"]
+
+    def _model(
+        self, records: Sequence[Mapping[str, Any]], name: str, level: int
+    ) -> str:
+        """Write a model that fits all *records*; return its name."""
+        name = _free(name, self._names)
+        self._names.add(name)
+        keys = dict.fromkeys(key for record in records for key in record)
+        used: set[str] = set()
+        lines = []
+        for key in keys:
+            field = _free(_field_name(key), used | self._names)
+            used.add(field)
+            values = [record[key] for record in records if key in record]
+            lines.append(self._field(key, field, values, name, level, len(records)))
+        body = "\n".join(f"    {line}" for line in lines or ["pass"])
+        self._classes.append(f"class {name}({self._parent}):\n{body}\n")
+        return name
+
+    def _field(  # noqa: PLR0913, PLR0917 - one line of a model, and all that it shows
+        self,
+        key: str,
+        field: str,
+        values: list[Any],
+        owner: str,
+        level: int,
+        total: int,
+    ) -> str:
+        kind = self._type(values, f"{owner}_{_class_part(key)}", level + 1)
+        is_optional = len(values) < total
+        if is_optional and "None" not in kind.split(" | ") and kind != "Any":
+            kind += " | None"
+        if key == field:
+            return f"{field}: {kind}{' = None' if is_optional else ''}"
+        self._imports.add(("pydantic", "Field"))
+        default = "default=None, " if is_optional else ""
+        return f"{field}: {kind} = Field({default}alias={_literal(key)})"
+
+    def _type(self, values: Iterable[Any], name: str, level: int) -> str:
+        """Return the type that fits all *values*, models written as needed."""
+        values = list(values)
+        parts: dict[str, None] = {}
+        dicts = [value for value in values if isinstance(value, dict)]
+        lists = [value for value in values if isinstance(value, list)]
+        if dicts:
+            parts[self._dict_type(dicts, name, level)] = None
+        if lists:
+            parts[self._list_type(lists, name, level)] = None
+        for value in values:
+            if not isinstance(value, dict | list) and value is not None:
+                parts[self._plain_type(value)] = None
+        if not parts or "Any" in parts:
+            self._imports.add(("typing", "Any"))
+            return "Any"
+        if any(value is None for value in values):
+            parts["None"] = None
+        return " | ".join(parts)
+
+    def _dict_type(self, dicts: list[dict[Any, Any]], name: str, level: int) -> str:
+        if not all(_is_record(item) for item in dicts):
+            keys = self._type((k for d in dicts for k in d), name, level)
+            items = self._type((v for d in dicts for v in d.values()), name, level + 1)
+            return f"dict[{keys}, {items}]"
+        if level > self._depth or not any(dicts):
+            self._imports.add(("typing", "Any"))
+            return "dict[str, Any]"
+        return self._model(dicts, name, level)
+
+    def _list_type(self, lists: list[list[Any]], name: str, level: int) -> str:
+        items = [item for items in lists for item in items]
+        suffix = "" if name.endswith("Item") else "Item"
+        return f"list[{self._type(items, name + suffix, level)}]"
+
+    def _plain_type(self, value: Any) -> str:
+        kind = type(value)
+        if kind in PLAIN:
+            return kind.__name__
+        if kind in IMPORTS:
+            self._imports.add(IMPORTS[kind])
+            return IMPORTS[kind][1]
+        return "Any"
+
+
+def _is_record(value: dict[Any, Any]) -> bool:
+    return all(isinstance(key, str) for key in value)
+
+
+def _field_name(key: str) -> str:
+    """Return a name for a field that stands for *key*."""
+    name = re.sub(r"\W", "_", key).lstrip("_")
+    if not name.isascii() and not name.isidentifier():
+        name = ""
+    if not name or name[0].isdigit():
+        name = f"field_{name}".rstrip("_")
+    if name in TAKEN or keyword.iskeyword(name) or PROTECTED.match(name):
+        name += "_" if not PROTECTED.match(name) else ""
+        name = f"field_{name}" if PROTECTED.match(name) else name
+    return name
+
+
+def _class_part(key: str) -> str:
+    words = re.findall(r"[A-Za-z0-9]+", key)
+    return "".join(word.capitalize() for word in words) or "Value"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return *name*, with a number if it is taken."""
+    number, free = 2, name
+    while free in taken:
+        free = f"{name}_{number}"
+        number += 1
+    return free
+
+
+def _literal(key: str) -> str:
+    """Return *key* as a string literal in double quotes where it can be."""
+    text = ascii(key)
+    return text if '"' in text or "\\" in text else f'"{text[1:-1]}"'

@@ -1,0 +1,260 @@
+"""Responses: what an endpoint declares to return, and making that of what came."""
+
+import json
+import re
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    TypeAdapter,
+    ValidationError,
+)
+
+from accel_integration._context import Exchange
+from accel_integration._errors import (
+    ResponseError,
+    ResponseStatusError,
+    ResponseValidationError,
+)
+from accel_integration._masking import mask_text
+from accel_integration._outcome import parse_retry_after
+
+__all__ = ["Alternative", "Received", "ResponseSchema", "resolve_annotations"]
+
+STATUS_NAME = re.compile(r"^http_?([1-5]\d\d)(?!\d)", re.IGNORECASE)
+FIRST_ERROR_STATUS = 400
+KILOBYTE = 1024
+SHOWN_ERRORS = 5
+
+
+def members_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, however it is written, or *annotation* alone."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(m for arg in get_args(annotation) for m in members_of(arg))
+    return (annotation,)
+
+
+def adapter_for(annotation: Any) -> TypeAdapter[Any]:
+    """Return what validates *annotation*; unknown classes are checked by instance."""
+    try:
+        return TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:
+        lenient = ConfigDict(arbitrary_types_allowed=True)
+        return TypeAdapter(annotation, config=lenient)
+
+
+class Fit(NamedTuple):
+    """How well data fits a schema: more keys known, fewer unknown is better."""
+
+    known: int
+    unknown: int
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.known, -self.unknown
+
+
+def fit_of(value: object, data: object) -> Fit:
+    """Return how well *data* fits what was made of it."""
+    if isinstance(value, BaseModel) and isinstance(data, dict):
+        return _fit_of_model(value, data)
+    if isinstance(value, list) and isinstance(data, list):
+        fits = [fit_of(item, raw) for item, raw in zip(value, data, strict=False)]
+        return Fit(sum(f.known for f in fits), sum(f.unknown for f in fits))
+    return Fit(0, 0)
+
+
+def _fit_of_model(model: BaseModel, data: dict[Any, Any]) -> Fit:
+    known, unknown = 0, len(data)
+    for name in model.model_fields_set & type(model).model_fields.keys():
+        inner = fit_of(getattr(model, name), data.get(name))
+        known += 1 + inner.known
+        unknown += inner.unknown - 1
+    return Fit(known, max(0, unknown))
+
+
+class Alternative:
+    """One member of the declared union.
+
+    Its *status* comes from its name, or from that of its items: `http400` is 400.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        self.adapter = adapter_for(annotation)
+        items = get_args(annotation) if get_origin(annotation) is list else ()
+        kind = items[0] if items else annotation
+        match = STATUS_NAME.match(getattr(kind, "__name__", ""))
+        self.status = int(match[1]) if match else None
+        self.is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+
+    def holds(self, value: object) -> bool:
+        """Tell whether *value* is an instance already."""
+        kind = self.annotation
+        return isinstance(kind, type) and kind is not dict and type(value) is kind
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What an endpoint returned, and what is known of the response behind it."""
+
+    data: Any
+    status: int | None
+    retry_after: str | None
+
+    @classmethod
+    def read(cls, value: Any, exchange: Exchange) -> "Received":
+        """Look at *value*, which is a response or what was made of one."""
+        status = getattr(value, "status_code", None)
+        if not isinstance(status, int) or not hasattr(value, "json"):
+            return cls(value, exchange.status, exchange.retry_after)
+        try:
+            data = value.json() if value.content else None
+        except ValueError:
+            data = value.text
+        return cls(data, status, value.headers.get("retry-after"))
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the response has an error status."""
+        return self.status is not None and self.status >= FIRST_ERROR_STATUS
+
+    def text(self) -> str:
+        """Return the first kilobyte of the body, as far as it is known."""
+        if isinstance(self.data, str):
+            return self.data[:KILOBYTE]
+        if isinstance(self.data, bytes):
+            return self.data[:KILOBYTE].decode(errors="replace")
+        text = json.dumps(self.data, default=_type_name, ensure_ascii=False)
+        return text[:KILOBYTE]
+
+
+def _type_name(value: object) -> str:
+    return f"<{type(value).__name__}>"
+
+
+class ResponseSchema:
+    """Everything that an endpoint declares to return."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        self.alternatives = [Alternative(member) for member in members_of(annotation)]
+
+    def convert(
+        self,
+        value: Any,
+        exchange: Exchange,
+        *,
+        endpoint: str,
+        url: str,
+        secrets: Sequence[str],
+    ) -> Any:
+        """Return *value* as the schema that fits it.
+
+        The status decides where it is known: a schema named after it is the only one
+        to try. Otherwise the schema that fits best wins, not the first one, and an
+        undeclared error status makes do with a perfect fit only.
+
+        Raises:
+            ResponseStatusError: Nothing is declared for the status.
+            ResponseValidationError: Nothing declared fits.
+        """
+        if any(alternative.holds(value) for alternative in self.alternatives):
+            return value
+        received = Received.read(value, exchange)
+        found, errors = self._best(received)
+        if found:
+            return found[0]
+        raise self._error(received, endpoint, url, secrets, errors) from None
+
+    def _best(self, received: Received) -> tuple[list[Any], list[str]]:
+        """Return what fits best, if anything does, and what is wrong with the rest."""
+        fitting: list[tuple[Fit, Any]] = []
+        errors: list[str] = []
+        for alternative in self._candidates(received):
+            try:
+                value = alternative.adapter.validate_python(received.data)
+            except ValidationError as exc:
+                errors += _reasons(exc)
+                continue
+            fit = fit_of(value, received.data)
+            if self._is_credible(alternative, fit, received):
+                fitting.append((fit, value))
+        if not fitting:
+            return [], errors[:SHOWN_ERRORS]
+        return [max(fitting, key=lambda found: found[0].rank)[1]], []
+
+    def _candidates(self, received: Received) -> list[Alternative]:
+        if received.status is None:
+            return self.alternatives
+        named = [alt for alt in self.alternatives if alt.status == received.status]
+        return named or [alt for alt in self.alternatives if alt.status is None]
+
+    def _is_credible(
+        self, alternative: Alternative, fit: Fit, received: Received
+    ) -> bool:
+        """Tell whether a schema for success may take the body of an error."""
+        if not received.is_error or alternative.status == received.status:
+            return True
+        return not alternative.is_model or (fit.known > 0 and fit.unknown == 0)
+
+    def _error(
+        self,
+        received: Received,
+        endpoint: str,
+        url: str,
+        secrets: Sequence[str],
+        errors: list[str],
+    ) -> ResponseError:
+        body = mask_text(received.text(), secrets)
+        status = received.status
+        declared = any(alt.status == status for alt in self.alternatives)
+        if status is not None and received.is_error and not declared:
+            return ResponseStatusError(
+                endpoint,
+                url=url,
+                status=status,
+                body=body,
+                retry_after=parse_retry_after(received.retry_after),
+            )
+        return ResponseValidationError(
+            endpoint, url=url, status=status, body=body, errors=errors
+        )
+
+
+def _reasons(exc: ValidationError) -> list[str]:
+    """Return where and why *exc* was raised, without the values."""
+    found = exc.errors(include_input=False, include_url=False, include_context=False)
+    return [
+        f"{'.'.join(map(str, error['loc'])) or 'the answer'}: {error['msg']}"
+        for error in found
+    ]
+
+
+def resolve_annotations(
+    func: typing.Callable[..., Any], namespaces: Sequence[typing.Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Evaluate the annotations of *func*, the first of *namespaces* before the others.
+
+    Raises:
+        TypeError: A name is in none of them.
+    """
+    scope: dict[str, Any] = {}
+    for namespace in reversed(namespaces):
+        scope.update(namespace)
+    try:
+        return typing.get_type_hints(
+            func, globalns=func.__globals__, localns=scope, include_extras=True
+        )
+    except NameError as exc:
+        msg = (
+            f"Cannot evaluate the annotations of {func.__qualname__!r}: {exc}. "
+            "Define the name in the class or in the module of the endpoint."
+        )
+        raise TypeError(msg) from exc

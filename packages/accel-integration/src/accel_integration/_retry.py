@@ -1,0 +1,313 @@
+"""Retries: when to ask again, and how long to wait before."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+from accel_integration._context import (
+    EXCHANGE,
+    Clock,
+    Scope,
+    Seconds,
+    seconds_of,
+    time_left,
+)
+from accel_integration._errors import (
+    REJECTIONS,
+    MaxRetriesExceededError,
+    is_programming_error,
+)
+from accel_integration._events import Hub, RetryScheduled
+from accel_integration._outcome import (
+    note_status,
+    retry_after_of,
+    status_of_error,
+    status_of_result,
+    statuses_of,
+)
+from accel_integration._strategy import Strategy
+from accel_integration._weaver import Body, Weaver
+
+__all__ = ["Backoff", "Jitter", "RetryBudget", "RetryPattern"]
+
+Backoff: TypeAlias = (
+    Literal["constant", "linear", "exponential"] | Callable[[int], float]
+)
+Jitter: TypeAlias = Literal["full", "equal", "decorrelated"]
+On: TypeAlias = (
+    type[BaseException]
+    | tuple[type[BaseException], ...]
+    | Callable[[BaseException], bool]
+)
+
+EXHAUSTED = "it was the last attempt allowed"
+OUT_OF_BUDGET = "the retry budget is spent"
+OUT_OF_TIME = "the deadline comes before the next attempt"
+TOLD_TO_WAIT = "the upstream asks for a longer wait than `max_delay`"
+
+
+class RetryBudget:
+    """Bound retries to a share of all calls, so that they cannot add up to a storm.
+
+    Each call earns *ratio* of a retry, and *reserve* retries are there to begin with.
+    Give one budget to several retries to bound them together.
+    """
+
+    def __init__(self, ratio: float = 0.2, reserve: float = 10) -> None:
+        if ratio < 0 or reserve < 1:
+            msg = f'"ratio" must be >= 0 and "reserve" >= 1: {ratio!r}, {reserve!r}'
+            raise ValueError(msg)
+        self.ratio = ratio
+        self.reserve = reserve
+        self.balance = float(reserve)
+
+    def deposit(self) -> None:
+        """Note that a call was made."""
+        self.balance = min(self.reserve, self.balance + self.ratio)
+
+    def withdraw(self) -> bool:
+        """Take one retry out of the budget, if there is one."""
+        if self.balance < 1:
+            return False
+        self.balance -= 1
+        return True
+
+
+class RetryPattern(Strategy):
+    """Make a call again when it raised, up to *max_attempts* times in all.
+
+    Args:
+        max_attempts: How often to try, the first time included.
+        delay: The wait before the second attempt.
+        backoff: How the wait grows: by the same amount each time ("linear"), twofold
+            ("exponential"), or as a function of the number of the attempt says.
+        jitter: How to spread the waits, so that clients do not come back together:
+            "full" between zero and the wait, "equal" between its half and all of it,
+            "decorrelated" between *delay* and three times the wait before. See
+            "Exponential Backoff and Jitter" in the AWS Architecture Blog.
+        max_delay: The longest wait. If the upstream asks for more, we give up.
+        on: Which exceptions to retry: classes, or a function of the exception. By
+            default all but rejections of other strategies and `PROGRAMMING_ERRORS`.
+        retry_if: A function of the result; a true answer asks for another attempt.
+        statuses: Responses with these statuses are retried although nothing was
+            raised, and of the exceptions about a status only these.
+        retry_after: Whether to wait for as long as the upstream asks.
+        budget: A bound for all retries together.
+        rng: Where jitter comes from.
+
+    Raises:
+        MaxRetriesExceededError: No attempt succeeded; the last failure is its cause.
+            If the last attempt returned something that `retry_if` or `statuses` does
+            not like, that is returned.
+    """
+
+    watches_failures = True
+    repeats = True
+
+    def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
+        self,
+        max_attempts: int = 3,
+        delay: Seconds = timedelta(seconds=1),
+        *,
+        backoff: Backoff = "constant",
+        jitter: Jitter | None = None,
+        max_delay: Seconds = 60,
+        on: On | None = None,
+        retry_if: Callable[[Any], bool] | None = None,
+        statuses: Collection[int] = (),
+        retry_after: bool = True,
+        budget: RetryBudget | None = None,
+        rng: random.Random | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        super().__init__(clock)
+        if max_attempts < 1:
+            msg = f'"max_attempts" must be >= 1: {max_attempts!r}'
+            raise ValueError(msg)
+        self.max_attempts = max_attempts
+        self.delay = seconds_of(delay)
+        self.backoff = backoff
+        self.jitter = jitter
+        self.max_delay = seconds_of(max_delay)
+        self.on = on
+        self.retry_if = retry_if
+        self.statuses = statuses_of(statuses)
+        self.retry_after = retry_after
+        self.budget = budget
+        self.rng = rng or random.Random()  # noqa: S311 - it spreads load, no secrets
+
+    def describe(self) -> str:
+        text = f"tries up to {self.max_attempts} times, {self.delay:g} s apart"
+        if self.backoff != "constant":
+            kind = "custom" if callable(self.backoff) else self.backoff
+            text += f" with {kind} backoff"
+        if self.jitter:
+            text += f" and {self.jitter} jitter"
+        if self.statuses:
+            text += f", also on status {', '.join(map(str, sorted(self.statuses)))}"
+        return text
+
+    def doubts(self, inner: Strategy) -> str | None:
+        return doubt_fallback(self, inner)
+
+    def weave(self, weaver: Weaver, body: Body) -> None:
+        hub = Hub(self.hub, weaver.hub)
+        retrier = weaver.bind("retrier", Retrier(self, weaver.scope, hub))
+        attempt, wait = weaver.local("attempt"), weaver.local("wait")
+        sleep = "sleep" if weaver.is_async else "sleep_sync"
+        if self.budget is not None:
+            weaver.line(f"{weaver.bind('budget', self.budget)}.deposit()")
+        if self.statuses:
+            weaver.line(f"{weaver.bind('note_status', note_status)}()")
+        weaver.line(f"{attempt} = 1")
+        weaver.line(f"{wait} = 0.0")
+        with weaver.block("while True:"):
+            with weaver.block("try:"):
+                body()
+            with weaver.block("except Exception as exc:"):
+                weaver.line(f"{wait} = {retrier}.after_error(exc, {attempt}, {wait})")
+                with weaver.block(f"if {wait} is None:"):
+                    weaver.line("raise")
+            if self.statuses or self.retry_if is not None:
+                with weaver.block("else:"):
+                    weaver.line(
+                        f"{wait} = {retrier}.after_result(r, {attempt}, {wait})"
+                    )
+                    with weaver.block(f"if {wait} is None:"):
+                        weaver.line("break")
+            else:
+                with weaver.block("else:"):
+                    weaver.line("break")
+            weaver.line(f"{attempt} += 1")
+            weaver.line(f"{weaver.wait}{retrier}.{sleep}({wait})")
+
+    def wait_before(self, attempt: int, last: float) -> float:
+        """Return the seconds to wait after the *attempt*-th one has failed.
+
+        *last* is the wait before, or zero.
+        """
+        base = min(self._grown(attempt), self.max_delay)
+        if self.jitter == "full":
+            return self.rng.uniform(0, base)
+        if self.jitter == "equal":
+            return self.rng.uniform(base / 2, base)
+        if self.jitter == "decorrelated":
+            highest = max(self.delay, 3 * (last or self.delay))
+            return min(self.max_delay, self.rng.uniform(self.delay, highest))
+        return base
+
+    def _grown(self, attempt: int) -> float:
+        if callable(self.backoff):
+            return max(0.0, self.backoff(attempt))
+        if self.backoff == "exponential":
+            # Beyond any max_delay, and before the power overflows.
+            return self.delay * 2.0 ** min(attempt - 1, 64)
+        return self.delay * attempt if self.backoff == "linear" else self.delay
+
+    def is_retryable(self, exc: Exception) -> bool:
+        """Tell whether another attempt may help against *exc*."""
+        if self.statuses and (status := status_of_error(exc)) is not None:
+            return status in self.statuses
+        if self.on is None:
+            return not (isinstance(exc, REJECTIONS) or is_programming_error(exc))
+        if isinstance(self.on, type | tuple):
+            return isinstance(exc, self.on)
+        return self.on(exc)
+
+
+class Retrier:
+    """A retry in one place: it decides, tells listeners, and waits."""
+
+    __slots__ = ("hub", "policy", "scope")
+
+    def __init__(self, policy: RetryPattern, scope: Scope, hub: Hub) -> None:
+        self.policy = policy
+        self.scope = scope
+        self.hub = hub
+
+    def after_error(self, exc: Exception, attempt: int, last: float) -> float | None:
+        """Return the wait after *exc*, or None if it is to be raised as it is."""
+        if not self.policy.is_retryable(exc):
+            return None
+        wait, refusal = self._plan(exc, attempt, last)
+        if refusal is not None:
+            raise MaxRetriesExceededError(
+                str(self.scope), attempt, exc, refusal
+            ) from exc
+        self._tell(attempt, wait, type(exc).__name__)
+        return wait
+
+    def after_result(self, result: object, attempt: int, last: float) -> float | None:
+        """Return the wait after an unwanted *result*, or None if it is to be used."""
+        policy = self.policy
+        status = status_of_result(result) if policy.statuses else None
+        unwanted = status in policy.statuses or (
+            policy.retry_if is not None and policy.retry_if(result)
+        )
+        if not unwanted:
+            return None
+        wait, refusal = self._plan(result, attempt, last)
+        if refusal is not None:
+            return None
+        why = f"status {status}" if status in policy.statuses else "result"
+        self._tell(attempt, wait, why)
+        return wait
+
+    def _plan(
+        self, outcome: object, attempt: int, last: float
+    ) -> tuple[float, str | None]:
+        """Return the wait before the next attempt, and why there is none if so."""
+        policy = self.policy
+        if attempt >= policy.max_attempts:
+            return 0.0, EXHAUSTED
+        wait = policy.wait_before(attempt, last)
+        asked = retry_after_of(outcome) if policy.retry_after else None
+        if asked is not None:
+            if asked > policy.max_delay:
+                return 0.0, TOLD_TO_WAIT
+            wait = max(wait, asked)
+        left = time_left()
+        if left is not None and wait >= left:
+            return 0.0, OUT_OF_TIME
+        if policy.budget is not None and not policy.budget.withdraw():
+            return 0.0, OUT_OF_BUDGET
+        return wait, None
+
+    def _tell(self, attempt: int, wait: float, error: str) -> None:
+        if (exchange := EXCHANGE.get()) is not None:
+            exchange.attempts += 1
+            exchange.forget_response()
+        if self.hub:
+            self.hub.emit(
+                RetryScheduled(
+                    endpoint=self.scope.endpoint,
+                    origin=self.scope.origin,
+                    attempt=attempt,
+                    delay=wait,
+                    error=error,
+                )
+            )
+
+    def sleep(self, seconds: float) -> Awaitable[Any]:
+        """Wait, on the clock of the policy if that can sleep itself."""
+        sleep: Callable[[float], Awaitable[Any]]
+        sleep = getattr(self.policy.clock, "sleep", asyncio.sleep)
+        return sleep(seconds)
+
+    def sleep_sync(self, seconds: float) -> None:
+        """Wait in a thread, on the clock of the policy if that can sleep itself."""
+        getattr(self.policy.clock, "sleep_sync", time.sleep)(seconds)
+
+
+def doubt_fallback(outer: Strategy, inner: Strategy) -> str | None:
+    """Doubt a strategy that watches failures around one that hides them."""
+    if getattr(inner, "hides_failures", False):
+        return (
+            f"the {type(outer).__name__} is outside of a Fallback, which answers "
+            "instead of failing, so that it never sees a failure. Put the Fallback "
+            "outermost."
+        )
+    return None

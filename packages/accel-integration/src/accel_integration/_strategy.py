@@ -1,0 +1,230 @@
+"""What every strategy has, and how stacked strategies become one function."""
+
+import functools
+import inspect
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
+
+from accel_integration._context import Clock, Scope
+from accel_integration._events import Hub, Listener, Unsubscribe
+from accel_integration._weaver import Body, Weaver
+
+__all__ = ["OrderWarning", "Plan", "StatefulStrategy", "Strategy", "plan_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+MARKER = "__accel_plan__"
+
+
+class OrderWarning(UserWarning):
+    """Warns of strategies whose order probably does not do what was meant."""
+
+
+class Strategy:
+    """A stability pattern: a decorator for async and sync functions.
+
+    Decorators stacked on each other are fused into one function.
+    """
+
+    # Whether it acts upon the exceptions of what it decorates.
+    watches_failures: ClassVar[bool] = False
+    # Whether it may call what it decorates more than once.
+    repeats: ClassVar[bool] = False
+    # Whether it limits how often the call may be made.
+    limits: ClassVar[bool] = False
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self.hub = Hub()
+
+    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        wrapper: Callable[P, R] = Plan.around(func, (self,)).wrapper
+        return wrapper
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.describe()}>"
+
+    def subscribe(self, listener: Listener) -> Unsubscribe:
+        """Call *listener* with each event of this strategy; call the result to stop."""
+        return self.hub.subscribe(listener)
+
+    def describe(self) -> str:
+        """Say in words what this strategy does, as a part of a sentence."""
+        raise NotImplementedError
+
+    def weave(self, weaver: Weaver, body: Body) -> None:
+        """Write the lines of this strategy around *body*."""
+        raise NotImplementedError
+
+    def doubts(self, inner: "Strategy") -> str | None:
+        """Say why this strategy should perhaps not be outside of *inner*."""
+
+    def forget_states(self) -> None:
+        """Forget what was learnt, for instance because the clock was replaced."""
+
+
+class StatefulStrategy(Strategy, Generic[S]):
+    """A strategy with one state for each (endpoint, origin).
+
+    A node that fails does not make others of the same service look bad.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        super().__init__(clock)
+        self._states: dict[Scope, S] = {}
+
+    def new_state(self, scope: Scope, hub: Hub) -> S:
+        """Return the state in which *scope* begins."""
+        raise NotImplementedError
+
+    def at(self, endpoint: str | Callable[..., Any], origin: str = "") -> S:
+        """Return the state for *endpoint* (a function or its full name) at *origin*."""
+        return self.state_for(Scope(name_of(endpoint), origin), Hub(self.hub))
+
+    def state_for(self, scope: Scope, hub: Hub) -> S:
+        """Return the state of *scope*, made on its first use."""
+        if (state := self._states.get(scope)) is None:
+            state = self._states.setdefault(scope, self.new_state(scope, hub))
+        return state
+
+    def bind(self, weaver: Weaver, stem: str) -> str:
+        """Bind the state for the function being woven; return its name."""
+        hub = Hub(self.hub, weaver.hub)
+        return weaver.bind(stem, self.state_for(weaver.scope, hub))
+
+    def forget_states(self) -> None:
+        self._states.clear()
+
+
+def name_of(endpoint: str | Callable[..., Any]) -> str:
+    """Return the name under which the state of *endpoint* is kept."""
+    if isinstance(endpoint, str):
+        return endpoint
+    target = inspect.unwrap(endpoint)
+    qualname = getattr(target, "__qualname__", type(target).__qualname__)
+    return f"{target.__module__}.{qualname}"
+
+
+class Plan:
+    """A function and the strategies around it, the outermost first."""
+
+    def __init__(
+        self, func: Callable[..., Any], strategies: tuple[Strategy, ...], name: str = ""
+    ) -> None:
+        refuse_generators(func)
+        self.func = func
+        self.strategies = strategies
+        self.endpoint = name or name_of(func)
+        self.hub = Hub()
+        self.is_async = is_async(func)
+        self.takes_api = takes_api(func)
+        self._at_origin: dict[str, Callable[..., Any]] = {}
+        self._woven = self.weave(Scope(self.endpoint), func)
+        self.wrapper: Any = self._wrap()
+
+    @classmethod
+    def around(
+        cls, func: Callable[..., Any], strategies: tuple[Strategy, ...]
+    ) -> "Plan":
+        """Put *strategies* around *func*, fused with those that it already has."""
+        if (inner := plan_of(func)) is None:
+            return cls(func, strategies)
+        for outer in strategies:
+            for other in inner.strategies:
+                warn_of_doubts(outer, other, inner.endpoint)
+        return cls(inner.func, (*strategies, *inner.strategies), inner.endpoint)
+
+    def weave(self, scope: Scope, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Make one function of *func* and all strategies, with the state of *scope*."""
+        weaver = Weaver(
+            func,
+            scope,
+            self.hub,
+            is_async=self.is_async,
+            is_native=inspect.iscoroutinefunction(func) or not self.is_async,
+            has_deadline=self.takes_api,
+        )
+        body = weaver.call_innermost
+        for strategy in reversed(self.strategies):
+            body = functools.partial(strategy.weave, weaver, body)
+        return weaver.finish(body)
+
+    def at(self, origin: str) -> Callable[..., Any]:
+        """Return the function whose states belong to *origin*."""
+        if (woven := self._at_origin.get(origin)) is None:
+            woven = self.weave(Scope(self.endpoint, origin), self.func)
+            self._at_origin[origin] = woven
+        return woven
+
+    def reset(self) -> None:
+        """Begin anew with fresh states, as the strategies and their clocks are now."""
+        for strategy in self.strategies:
+            strategy.forget_states()
+        self._at_origin.clear()
+        fresh = self.weave(Scope(self.endpoint), self.func)
+        self._woven.__globals__.update(fresh.__globals__)
+
+    def _wrap(self) -> Callable[..., Any]:
+        wrapper = self._by_origin() if self.takes_api else self._woven
+        functools.update_wrapper(wrapper, self.func)
+        setattr(wrapper, MARKER, self)
+        return wrapper
+
+    def _by_origin(self) -> Callable[..., Any]:
+        def by_origin(api: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return self.at(getattr(api, "origin", ""))(api, *args, **kwargs)
+
+        async def by_origin_async(api: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return await self.at(getattr(api, "origin", ""))(api, *args, **kwargs)
+
+        return by_origin_async if self.is_async else by_origin
+
+
+def plan_of(func: Callable[..., Any]) -> Plan | None:
+    """Return the plan of *func*, if its outermost decorator is one of ours.
+
+    `functools.wraps` copies our mark to the wrappers of others; those are left alone.
+    """
+    plan = getattr(func, MARKER, None)
+    return plan if isinstance(plan, Plan) and plan.wrapper is func else None
+
+
+def is_async(func: Callable[..., Any]) -> bool:
+    """Tell whether calling *func* gives something to await."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    call = getattr(func, "__call__", None)  # noqa: B004 - asked for its kind
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
+
+
+def takes_api(func: Callable[..., Any]) -> bool:
+    """Tell whether *func* is an endpoint, whose first parameter is an ApiHTTP."""
+    try:
+        first = next(iter(inspect.signature(func).parameters.values()), None)
+    except (TypeError, ValueError):
+        return False
+    if first is None:
+        return False
+    kind = first.annotation
+    name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    return first.name == "api" or name.rpartition(".")[2] == "ApiHTTP"
+
+
+def refuse_generators(func: Callable[..., Any]) -> None:
+    """Refuse what gives a stream, since a stream cannot be repeated or timed here."""
+    if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
+        msg = (
+            f"Cannot decorate {name_of(func)!r}: it is a generator, and its work "
+            "happens after the call. Decorate what it calls instead."
+        )
+        raise TypeError(msg)
+
+
+def warn_of_doubts(outer: Strategy, inner: Strategy, endpoint: str) -> None:
+    """Warn if *outer* should perhaps not be outside of *inner*."""
+    if (doubt := outer.doubts(inner)) is not None:
+        warnings.warn(f"{endpoint}: {doubt}", OrderWarning, stacklevel=5)

@@ -1,0 +1,302 @@
+"""Timeouts that arm a timer only for calls that really wait.
+
+A coroutine is stepped once. If it finishes, there was nothing to limit. Otherwise it
+joins a queue: since all calls under one policy have the same limit, their deadlines
+come in the order of the queue, and one timer of the loop serves them all.
+"""
+
+import asyncio
+import contextvars
+import functools
+import threading
+import time
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from accel_integration._context import DEADLINE, Seconds, seconds_of
+from accel_integration._errors import StabilityTimeoutError
+from accel_integration._events import CallTimedOut, Hub
+from accel_integration._strategy import Strategy
+from accel_integration._weaver import Body, Weaver
+
+__all__ = ["Timeout"]
+
+
+class Timeout(Strategy):
+    """Give up on a call that takes longer than *seconds*.
+
+    A sync function cannot be interrupted: it runs in a thread of its own, which is
+    abandoned when the time is over. Around a retry, the limit is one for all attempts.
+
+    Raises:
+        StabilityTimeoutError: The time is over. A `TimeoutError` of the function
+            itself passes unchanged.
+    """
+
+    def __init__(self, seconds: Seconds = 10) -> None:
+        super().__init__()
+        self.seconds = seconds_of(seconds)
+        if not self.seconds > 0:
+            msg = f'"seconds" must be > 0: {seconds!r}'
+            raise ValueError(msg)
+
+    def describe(self) -> str:
+        return f"gives up after {self.seconds:g} s"
+
+    def doubts(self, inner: Strategy) -> str | None:
+        if isinstance(inner, Timeout) and inner.seconds >= self.seconds:
+            return (
+                f"the outer Timeout of {self.seconds:g} s always ends before the "
+                f"inner one of {inner.seconds:g} s. Make the inner one shorter."
+            )
+        return None
+
+    def weave(self, weaver: Weaver, body: Body) -> None:
+        hub = Hub(self.hub, weaver.hub)
+        target = str(weaver.scope)
+        limit = (AsyncLimit if weaver.is_async else SyncLimit)(
+            self.seconds, target, lambda: self._tell(hub, weaver)
+        )
+        name = weaver.bind("limit", limit)
+        weaver.timeouts.append(name)
+        segment = weaver.segment(body)
+        weaver.timeouts.pop()
+        if not weaver.is_async:
+            weaver.line(f"r = {name}.run({segment}, args, kwargs)")
+            return
+        run = "run_with_deadline" if weaver.has_deadline else "run"
+        weaver.names["run"] = run_within
+        weaver.names["run_with_deadline"] = run_with_deadline
+        weaver.line(f"r = await {run}({segment}(*args, **kwargs), {name})")
+
+    def _tell(self, hub: Hub, weaver: Weaver) -> None:
+        if hub:
+            scope = weaver.scope
+            hub.emit(
+                CallTimedOut(
+                    endpoint=scope.endpoint, origin=scope.origin, seconds=self.seconds
+                )
+            )
+
+
+class Entry:
+    """A call that waits: the task it runs in, and whether its time is over."""
+
+    __slots__ = ("cancelling", "deadline", "fired", "task")
+
+    def __init__(self, task: "asyncio.Task[Any]", deadline: float) -> None:
+        self.task: asyncio.Task[Any] | None = task
+        self.cancelling = task.cancelling()
+        self.deadline = deadline
+        self.fired = False
+
+
+class Lane:
+    """The calls of one policy that wait in one event loop, the oldest first."""
+
+    __slots__ = ("__weakref__", "armed", "expiring", "loop", "queue")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = weakref.ref(loop)
+        self.queue: deque[Entry] = deque()
+        self.armed = False
+        # Tasks that are being cancelled because their time is over.
+        self.expiring: set[asyncio.Task[Any] | None] = set()
+
+    def fire(self) -> None:
+        """Cancel what is overdue, and set the timer for what is next."""
+        loop = asyncio.get_running_loop()
+        # The loop runs timers early, by as much as the resolution of its clock.
+        now = loop.time() + 1e-3
+        queue = self.queue
+        while queue and (queue[0].task is None or queue[0].deadline <= now):
+            entry = queue.popleft()
+            if entry.task is not None:
+                entry.fired = True
+                self.expiring.add(entry.task)
+                entry.task.cancel()
+        self.armed = bool(queue)
+        if queue:
+            loop.call_at(queue[0].deadline, self.fire)
+
+    def leave(self, entry: Entry) -> None:
+        """Take *entry* out of the queue, once it has come to the front."""
+        self.expiring.discard(entry.task)
+        entry.task = None
+        queue = self.queue
+        while queue and queue[0].task is None:
+            queue.popleft()
+
+
+class AsyncLimit:
+    """One policy in one place, for every loop that uses it."""
+
+    __slots__ = ("_lane", "_lanes", "seconds", "target", "tell")
+
+    def __init__(self, seconds: float, target: str, tell: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self.target = target
+        self.tell = tell
+        self._lane: Lane | None = None
+        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def lane(self) -> Lane:
+        """Return the lane of the running loop."""
+        loop = asyncio.get_running_loop()
+        lane = self._lane
+        if lane is None or lane.loop() is not loop:
+            self._lane = lane = self._lanes.setdefault(loop, Lane(loop))
+        return lane
+
+    def enter(self, lane: Lane) -> Entry:
+        """Put the current task into the queue of *lane*."""
+        loop = asyncio.get_running_loop()
+        if (task := asyncio.current_task()) is None:
+            msg = "`sp.Timeout` has no task to cancel: await the call inside of a task."
+            raise RuntimeError(msg)
+        entry = Entry(task, loop.time() + self.seconds)
+        lane.queue.append(entry)
+        if not lane.armed:
+            lane.armed = True
+            loop.call_at(entry.deadline, lane.fire)
+        return entry
+
+    def has_expired(self) -> bool:
+        """Tell whether the current task is being cancelled by this limit."""
+        return asyncio.current_task() in self.lane().expiring
+
+    def error(self) -> StabilityTimeoutError:
+        """Tell the listeners, and return what to raise."""
+        self.tell()
+        return StabilityTimeoutError(self.target, self.seconds)
+
+
+def nearest_deadline(seconds: float) -> float:
+    """Return the deadline for a call that may take *seconds* from now."""
+    mine = time.monotonic() + seconds
+    outer = DEADLINE.get()
+    return mine if outer is None or mine < outer else outer
+
+
+@types.coroutine
+def run_within(
+    coro: Coroutine[Any, Any, Any], limit: AsyncLimit
+) -> Generator[Any, Any, Any]:
+    """Run *coro*, and cancel it when its time is over."""
+    try:
+        awaited = coro.send(None)
+    except StopIteration as stop:
+        return stop.value
+    lane = limit.lane()
+    try:
+        entry = limit.enter(lane)
+    except RuntimeError:
+        coro.close()
+        raise
+    task = entry.task
+    token = DEADLINE.set(nearest_deadline(limit.seconds))
+    try:
+        return (yield from resume(coro, awaited))
+    except asyncio.CancelledError as exc:
+        if entry.fired and task is not None:
+            entry.fired = False
+            if task.uncancel() <= entry.cancelling:
+                raise limit.error() from exc
+        raise
+    finally:
+        if entry.fired and task is not None:
+            task.uncancel()
+        lane.leave(entry)
+        DEADLINE.reset(token)
+
+
+@types.coroutine
+def resume(coro: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
+    """Run *coro*, which has been stepped once and waits for *awaited*."""
+    while True:
+        try:
+            yield awaited
+        except BaseException as exc:  # noqa: BLE001 - it belongs to the coroutine
+            try:
+                awaited = coro.throw(exc)
+            except StopIteration as stop:
+                return stop.value
+        else:
+            return (yield from coro)
+
+
+async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:
+    """Run *coro* like `run_within`, with its deadline known from the first step on."""
+    token = DEADLINE.set(nearest_deadline(limit.seconds))
+    try:
+        return await run_within(coro, limit)
+    finally:
+        DEADLINE.reset(token)
+
+
+class SyncCall:
+    """A call in a thread of its own, which may be given up."""
+
+    def __init__(self, parent: "SyncCall | None") -> None:
+        self.parent = parent
+        self.finished = threading.Event()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        # What to tell if the call is given up.
+        self.on_abandon: list[Callable[[], None]] = []
+
+    def work(self, call: Callable[[], Any]) -> None:
+        """Make the call, and keep what comes of it."""
+        try:
+            self.result = call()
+        except BaseException as exc:  # noqa: BLE001 - raised by whoever waits
+            self.error = exc
+        finally:
+            self.finished.set()
+
+    def when_abandoned(self, callback: Callable[[], None]) -> None:
+        """Call *callback* if this call, or one around it, is given up."""
+        call: SyncCall | None = self
+        while call is not None:
+            call.on_abandon.append(callback)
+            call = call.parent
+
+
+SYNC_CALL: contextvars.ContextVar[SyncCall | None] = contextvars.ContextVar(
+    "SYNC_CALL", default=None
+)
+
+
+class SyncLimit:
+    """One policy in one place, for sync functions."""
+
+    __slots__ = ("seconds", "target", "tell")
+
+    def __init__(self, seconds: float, target: str, tell: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self.target = target
+        self.tell = tell
+
+    def run(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call *func* in a thread, and abandon it when its time is over."""
+        call = SyncCall(SYNC_CALL.get())
+        context = contextvars.copy_context()
+        context.run(SYNC_CALL.set, call)
+        context.run(DEADLINE.set, nearest_deadline(self.seconds))
+        work = functools.partial(call.work, functools.partial(func, *args, **kwargs))
+        threading.Thread(target=context.run, args=(work,), daemon=True).start()
+        if not call.finished.wait(self.seconds):
+            for callback in call.on_abandon:
+                callback()
+            self.tell()
+            raise StabilityTimeoutError(self.target, self.seconds)
+        if call.error is not None:
+            raise call.error
+        return call.result

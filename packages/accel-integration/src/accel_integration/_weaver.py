@@ -1,0 +1,104 @@
+"""The loom: strategies write lines, and all of them become one function.
+
+One function instead of one wrapper per strategy saves most of their cost, because
+every wrapper is a coroutine of its own. Only the lines are ours: names of the user
+never enter the source, they are bound as globals of the generated function.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from accel_integration._context import Scope
+from accel_integration._events import Hub
+
+__all__ = ["Body", "Weaver"]
+
+Body = Callable[[], None]
+
+INNERMOST = "f"
+
+
+class Weaver:
+    """The source of one function, as far as it is written.
+
+    A strategy brackets `body()`, which writes what is inside of it and leaves the
+    result in the variable `r`.
+    """
+
+    def __init__(  # noqa: PLR0913 - one caller, which knows them all
+        self,
+        func: Callable[..., Any],
+        scope: Scope,
+        hub: Hub,
+        *,
+        is_async: bool,
+        is_native: bool,
+        has_deadline: bool,
+    ) -> None:
+        self.scope = scope
+        self.hub = hub
+        self.is_async = is_async
+        self.has_deadline = has_deadline
+        self.wait = "await " if is_async else ""
+        # The Timeouts around the line being written, by their bound names.
+        self.timeouts: list[str] = []
+        self.names: dict[str, Any] = {INNERMOST: func}
+        self._is_native = is_native
+        self._functions: list[str] = []
+        self._lines: list[str] = []
+        self._depth = 1
+
+    def bind(self, stem: str, value: object) -> str:
+        """Make *value* known to the source; return its name."""
+        name = f"{stem}_{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def local(self, stem: str) -> str:
+        """Return a variable name that nobody else uses."""
+        return self.bind(stem, None)
+
+    def line(self, text: str) -> None:
+        """Write one line at the present depth."""
+        self._lines.append("    " * self._depth + text)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Write *head*, and whatever follows one step deeper."""
+        self.line(head)
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    def call_innermost(self) -> None:
+        """Write the call of the decorated function."""
+        self.line(f"r = {self.wait}{INNERMOST}(*args, **kwargs)")
+
+    def segment(self, body: Body) -> str:
+        """Write *body* as a function of its own; return its name."""
+        lines, depth = self._lines, self._depth
+        self._lines, self._depth = [], 1
+        body()
+        alone = len(self._lines) == 1
+        name = INNERMOST if alone and self._is_native else self._close_function()
+        self._lines, self._depth = lines, depth
+        return name
+
+    def _close_function(self) -> str:
+        name = self.local("segment")
+        self._functions.append(self._source_of(name))
+        return name
+
+    def _source_of(self, name: str) -> str:
+        head = f"{'async ' if self.is_async else ''}def {name}(*args, **kwargs):"
+        return "\n".join([head, *self._lines, "    return r", ""])
+
+    def finish(self, body: Body) -> Callable[..., Any]:
+        """Write *body*, and return everything as one function."""
+        body()
+        source = "\n".join([*self._functions, self._source_of("call")])
+        code = compile(source, f"<stability of {self.scope.endpoint}>", "exec")
+        exec(code, self.names)  # noqa: S102 - every line above is ours
+        woven: Callable[..., Any] = self.names["call"]
+        return woven

@@ -1,0 +1,28 @@
+"""The testing kit: mocks, a clock to move, and a server that misbehaves.
+
+Nothing of it is imported at run time, and it needs no extra.
+"""
+
+from accel_integration._fake_clock import FakeClock
+from accel_integration._mocks import (
+    Call,
+    MockRules,
+    UnmockedCallError,
+    fail,
+    latency,
+    on_request,
+    respond,
+)
+from accel_integration._patching import patch_integration
+
+__all__ = [
+    "Call",
+    "FakeClock",
+    "MockRules",
+    "UnmockedCallError",
+    "fail",
+    "latency",
+    "on_request",
+    "patch_integration",
+    "respond",
+]
