@@ -9,12 +9,14 @@ from accel_cache._errors import (
 )
 from accel_cache._events import CacheEvent
 from accel_cache._limiter import Hit, Limiter
+from accel_cache._middleware import CacheMiddleware
 
 __all__ = [
     "Cache",
     "CacheConfigurationError",
     "CacheError",
     "CacheEvent",
+    "CacheMiddleware",
     "CacheUnavailable",
     "Hit",
     "Limiter",

@@ -54,6 +54,12 @@ class Query:
     """Do not accept a stored value: compute a new one."""
 
 
+def is_answer(exc: Exception) -> bool:
+    """Tell whether *exc* is an answer to the client: an HTTP error below 500."""
+    status = getattr(exc, "status_code", _SERVER_ERROR)
+    return isinstance(status, int) and status < _SERVER_ERROR
+
+
 class _PerLoop:
     """Flights and background tasks of one event loop."""
 
@@ -100,14 +106,19 @@ class Engine:
                 return known
         return await self._ask_store(query)
 
-    async def _ask_store(self, query: Query) -> Outcome:
+    async def look(self, query: Query) -> Entry | None:
+        """Return what is stored for *query*, fresh or not."""
         try:
             entry = await self.store.read(query.key, query.tags)
         except CacheUnavailable as exc:
             self.tell("cache.unavailable", query.key, str(exc))
-            entry = None
-        if entry is not None and not query.matches(entry):
-            entry = None
+            return None
+        if entry is None or not query.matches(entry):
+            return None
+        return entry
+
+    async def _ask_store(self, query: Query) -> Outcome:
+        entry = await self.look(query)
         if entry is not None and not query.revalidate:
             known = self._usable(query, entry)
             if known is not None:
@@ -158,12 +169,16 @@ class Engine:
             draft = await query.compute()
         except BaseException as exc:
             await self._give_up(query, claim)
-            if isinstance(exc, Exception) and (spare := await self._spare(query)):
-                return replace(spare, since=since)
-            raise
-        if draft.status >= _SERVER_ERROR and (spare := await self._spare(query)):
-            await self._give_up(query, claim)
+            if old is None or not isinstance(exc, Exception) or is_answer(exc):
+                raise
+            if (spare := await self._spare(query)) is None:
+                raise
             return replace(spare, since=since)
+        if old is not None and draft.status >= _SERVER_ERROR:
+            spare = await self._spare(query)
+            if spare is not None:
+                await self._give_up(query, claim)
+                return replace(spare, since=since)
         entry = query.policy.date(draft, self.wall(), time.perf_counter() - started)
         stored = await self._keep(query, entry, draft, claim)
         return Outcome(
@@ -206,15 +221,8 @@ class Engine:
 
     async def _spare(self, query: Query) -> Outcome | None:
         # Read again: the old value may have been invalidated while we failed.
-        if not query.policy.stale_if_error:
-            return None
-        try:
-            entry = await self.store.read(query.key, query.tags)
-        except CacheUnavailable:
-            return None
-        if entry is None or not query.matches(entry):
-            return None
-        if self.wall() >= entry.error_until:
+        entry = await self.look(query)
+        if entry is None or self.wall() >= entry.error_until:
             return None
         self.tell("cache.stale", query.key, "stale-if-error")
         return Outcome(entry.draft, "STALE", entry, why="stale-if-error")

@@ -16,8 +16,10 @@ class Draft:
 
     *headers* are those of the response; *vary* maps the request headers that
     chose this variant to a digest of what they were.
-    *ttl* shortens the policy's time to live, *storable* is false for what is
-    only for this caller.
+    *ttl* shortens the policy's time to live, *stale* and *stale_if_error* replace
+    its durations, *keep* is how long an expired value may still be validated,
+    *age* is how old the value was when it came.
+    *storable* is false for what is only for this caller.
     """
 
     body: bytes
@@ -28,6 +30,10 @@ class Draft:
     vary: Mapping[str, str] = field(default_factory=dict)
     private: bool = False
     ttl: float | None = None
+    stale: float | None = None
+    stale_if_error: float | None = None
+    keep: float = 0.0
+    age: float = 0.0
     storable: bool = True
     payload: object = None
     """What the leader keeps for itself: its Response, with background tasks."""
@@ -42,12 +48,15 @@ class Entry:
     fresh_until: float
     stale_until: float
     error_until: float
+    keep_until: float
     cost: float
 
     @property
     def dead_at(self) -> float:
-        """The moment after which nobody may use this entry."""
-        return max(self.fresh_until, self.stale_until, self.error_until)
+        """The moment after which this entry is of no use."""
+        return max(
+            self.fresh_until, self.stale_until, self.error_until, self.keep_until
+        )
 
     @property
     def size(self) -> int:
@@ -79,6 +88,7 @@ def encode(entry: Entry) -> bytes:
                 entry.fresh_until,
                 entry.stale_until,
                 entry.error_until,
+                entry.keep_until,
                 entry.cost,
             ],
         },

@@ -85,13 +85,19 @@ class Policy:
         """Give *draft* its dates."""
         life = self.ttl if draft.ttl is None else min(self.ttl, draft.ttl)
         life *= 1 - self.jitter * draw()
-        fresh = now + life
+        created = now - draft.age
+        fresh = created + life
+        stale = self.stale if draft.stale is None else draft.stale
+        error = self.stale_if_error
+        if draft.stale_if_error is not None:
+            error = draft.stale_if_error
         return Entry(
             draft=detached(draft),
-            created=now,
+            created=created,
             fresh_until=fresh,
-            stale_until=fresh + self.stale,
-            error_until=fresh + self.stale_if_error,
+            stale_until=fresh + stale,
+            error_until=fresh + error,
+            keep_until=fresh + draft.keep,
             cost=cost,
         )
 

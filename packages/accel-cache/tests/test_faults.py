@@ -1,0 +1,197 @@
+"""The server stops, dies, comes back: endpoints answer all the while."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+import redis.asyncio as redis
+from fastapi import FastAPI
+
+from accel_cache import CacheUnavailable, cache_for, cache_redis
+from accel_cache.testing import cache_spy, valkey_server
+
+pytestmark = pytest.mark.anyio
+
+
+def _app(client):
+    app = FastAPI()
+    app.state.value = "old"
+    app.state.runs = 0
+
+    @app.get("/{name}")
+    @cache_redis(cache_class=client, cache_ttl=60, tags=["value"])
+    async def endpoint(name: str) -> str:
+        app.state.runs += 1
+        return app.state.value
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _own_client(server):
+    client = redis.from_url(server.url, encoding="utf-8", decode_responses=True)
+    yield client
+    await cache_for(client).aclose()
+    await client.aclose()
+
+
+async def _load(web, seconds):
+    """Ask under load; return the answers and the longest wait."""
+    answers, waits = [], []
+    end = time.monotonic() + seconds
+
+    async def user(name):
+        while time.monotonic() < end:
+            started = time.monotonic()
+            answers.append(await web.get(f"/{name}"))
+            waits.append(time.monotonic() - started)
+            await asyncio.sleep(0.005)
+
+    await asyncio.gather(*(user(n) for n in range(20)))
+    return answers, max(waits)
+
+
+async def _until_up(cache):
+    async with asyncio.timeout(15):
+        while True:
+            with contextlib.suppress(CacheUnavailable):
+                return await cache.ping()
+            await asyncio.sleep(0.02)
+
+
+async def test_a_stopped_server_costs_one_budget(browse):
+    with valkey_server() as server:
+        async with _own_client(server) as client, browse(_app(client)) as web:
+            await web.get("/1")
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                answers, longest = await _load(web, 1.0)
+                started = time.monotonic()
+                await web.get("/later")
+                later = time.monotonic() - started
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            await _until_up(cache_for(client))
+            await web.get("/again")
+            again = await web.get("/again")
+
+    assert {a.status_code for a in answers} == {200}
+    assert longest < 1.0
+    assert later < 0.1
+    assert again.headers["x-cache"] == "HIT"
+
+
+async def test_a_killed_server_under_load_fails_no_request(browse):
+    with valkey_server() as server:
+        async with _own_client(server) as client, browse(_app(client)) as web:
+            load = asyncio.create_task(_load(web, 0.6))
+            await asyncio.sleep(0.2)
+            os.kill(server.pid, signal.SIGKILL)
+            answers, longest = await load
+            with pytest.raises(CacheUnavailable, match="not available") as caught:
+                await cache_for(client).ping()
+            with valkey_server(port=server.port):
+                await _until_up(cache_for(client))
+                back = [await web.get("/back") for _ in range(2)]
+
+    assert {a.status_code for a in answers} == {200}
+    assert {"HIT"} < {a.headers["x-cache"] for a in answers}
+    assert longest < 0.6
+    assert caught.value.http_status == 503
+    assert caught.value.retry_after >= 0
+    assert [b.headers["x-cache"] for b in back] == ["MISS", "HIT"]
+
+
+async def test_an_invalidation_while_the_server_is_away_is_made_up_for(browse):
+    with valkey_server() as server:
+        async with _own_client(server) as client:
+            app = _app(client)
+            cache = cache_for(client)
+            async with browse(app) as web:
+                await web.get("/a")
+                os.kill(server.pid, signal.SIGSTOP)
+                app.state.value = "new"
+                with cache_spy(client) as spy:
+                    await cache.invalidate(["value"])
+                os.kill(server.pid, signal.SIGCONT)
+                await _until_up(cache)
+                answer = await web.get("/a")
+
+    assert answer.json() == "new"
+    assert [e.name for e in spy.events] == ["cache.deferred"]
+
+
+async def test_nobody_listens_at_all(browse):
+    client = redis.from_url("redis://127.0.0.1:1/0")
+    async with browse(_app(client)) as web:
+        answers = [await web.get("/a") for _ in range(3)]
+
+    assert [a.status_code for a in answers] == [200] * 3
+    await cache_for(client).aclose()
+
+
+async def _require_password(server):
+    async with redis.from_url(server.url) as admin:
+        await admin.config_set("requirepass", "right")
+
+
+async def test_a_wrong_password_is_no_500(browse):
+    with valkey_server() as server:
+        await _require_password(server)
+        url = f"redis://:wrong@{server.host}:{server.port}"
+        client = redis.from_url(url)
+        async with browse(_app(client)) as web:
+            answer = await web.get("/a")
+        with pytest.raises(CacheUnavailable) as caught:
+            await cache_for(client).ping()
+        await cache_for(client).aclose()
+
+    assert answer.status_code == 200
+    assert "wrong" not in str(caught.value)
+
+
+async def test_a_password_works(browse):
+    with valkey_server() as server:
+        await _require_password(server)
+        client = redis.from_url(f"redis://:right@{server.host}:{server.port}/3")
+        async with browse(_app(client)) as web:
+            answers = [await web.get("/a") for _ in range(2)]
+        await cache_for(client).aclose()
+
+    assert answers[1].headers["x-cache"] == "HIT"
+
+
+async def test_cancellation_propagates_and_harms_nobody(client, browse):
+    cache = cache_for(client)
+
+    started = asyncio.Event()
+
+    async def slow():
+        started.set()
+        await asyncio.sleep(0.05)
+        return "value"
+
+    leader = asyncio.create_task(cache.get_or_set("k", slow, ttl=60))
+    await started.wait()
+    follower = asyncio.create_task(cache.get_or_set("k", slow, ttl=60))
+    await asyncio.sleep(0.01)
+    leader.cancel()
+    value = await follower
+
+    assert value == "value"
+    with pytest.raises(asyncio.CancelledError):
+        await leader
+
+
+def test_a_loop_that_ends_takes_its_connection_along(server):
+    client = redis.from_url(server.url)
+    cache = cache_for(client)
+
+    async def one():
+        return 1
+
+    for _ in range(3):
+        assert asyncio.run(cache.get_or_set("loop", one, ttl=60)) == 1
