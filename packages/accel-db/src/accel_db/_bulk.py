@@ -1,0 +1,117 @@
+"""Many rows in few statements."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapper, Session
+
+from accel_db._errors import InvalidPayload
+from accel_db._payload import as_mapping, column_values
+
+_READ_BACK = {"populate_existing": True}
+
+
+def insert_rows(
+    session: Session, mapper: Mapper[Any], rows: Sequence[Any], batch: int
+) -> list[Any]:
+    """Insert *rows* and return them in their order, as objects."""
+    created: list[Any] = []
+    for part in _batches(rows, batch):
+        if all(isinstance(row, mapper.class_) for row in part):
+            session.add_all(part)
+            session.flush()
+            created += part
+        else:
+            created += _insert(session, mapper, part)
+    return created
+
+
+def _batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _insert(session: Session, mapper: Mapper[Any], rows: Sequence[Any]) -> list[Any]:
+    values = _values(mapper, rows, partial=False)
+    statement = sa.insert(mapper).returning(mapper, sort_by_parameter_order=True)
+    return list(session.scalars(statement, values, execution_options=_READ_BACK))
+
+
+def upsert_rows(
+    session: Session,
+    mapper: Mapper[Any],
+    rows: Sequence[Any],
+    on: Sequence[str],
+    update: Sequence[str] | None,
+) -> list[Any]:
+    """Insert *rows*, or update those that collide on the names *on*."""
+    if not rows:
+        return []
+    values = _values(mapper, rows, partial=True)
+    names = list(dict.fromkeys(chain.from_iterable(values)))
+    keys = list(on) or [
+        mapper.get_property_by_column(c).key for c in mapper.primary_key
+    ]
+    setting = [n for n in names if n not in keys] if update is None else list(update)
+    statement: Any = _insert_of(session)(mapper)
+    target = [_column(mapper, name) for name in keys]
+    if setting:
+        fresh = {
+            _column(mapper, n): statement.excluded[_column(mapper, n).key]
+            for n in setting
+        }
+        fresh |= _on_update(mapper, fresh)
+        statement = statement.on_conflict_do_update(index_elements=target, set_=fresh)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=target)
+    result = session.scalars(
+        statement.returning(mapper), values, execution_options=_READ_BACK
+    )
+    return list(result.unique())
+
+
+def _on_update(mapper: Mapper[Any], setting: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the `onupdate=` values, which ON CONFLICT does not apply by itself."""
+    extra: dict[Any, Any] = {}
+    for column in mapper.local_table.columns:
+        default = column.onupdate
+        if column in setting or default is None:
+            continue
+        if default.is_clause_element or default.is_scalar:
+            extra[column] = default.arg
+        elif default.is_callable:
+            extra[column] = default.arg(None)
+    if (version := mapper.version_id_col) is not None and version not in setting:
+        extra[version] = version + 1
+    return extra
+
+
+def _values(
+    mapper: Mapper[Any], rows: Sequence[Any], *, partial: bool
+) -> list[dict[str, Any]]:
+    path = mapper.class_.__name__
+    values = []
+    for position, row in enumerate(rows):
+        here = f"{path}[{position}]"
+        data = as_mapping(row, path=here, partial=partial)
+        values.append(column_values(mapper, data, path=here))
+    return values
+
+
+def _insert_of(session: Session) -> Any:
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        return postgres_insert
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert
+
+
+def _column(mapper: Mapper[Any], name: str) -> Any:
+    if name not in mapper.column_attrs:
+        raise InvalidPayload(
+            f"{mapper.class_.__name__}.{name}", "there is no such attribute"
+        )
+    return mapper.column_attrs[name].columns[0]

@@ -1,0 +1,134 @@
+"""Sessions for FastAPI's `Depends`, and for plain `for` loops."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+
+from accel_db._errors import DatabaseError
+from accel_db._fastapi import before_response, http_connection, in_thread
+from accel_db._orm import Orm
+from accel_db._orm_async import OrmAsync
+from accel_db._translation import translated
+
+__all__ = ["SessionDependencies", "http_connection"]
+
+
+class SessionDependencies:
+    """The seed's injectors.
+
+    Each is a generator with one optional parameter, which FastAPI fills with the
+    request. Connections are given back, and transactions committed, *before* the
+    response is sent; the session is closed after it.
+    """
+
+    session: sessionmaker[Session]
+    asession: async_sessionmaker[AsyncSession]
+
+    def get_session(self, request: Any = None) -> Iterator[Session]:
+        """Provide a session; what you do not commit is rolled back."""
+        with self.session() as session:
+            _release(request, lambda: in_thread(session.close))
+            yield session
+
+    def get_session_transaction(self, request: Any = None) -> Iterator[Session]:
+        """Provide a session that commits before the response, or rolls back."""
+        with self.session() as session:
+            session.begin()
+            _finish(
+                request,
+                lambda: in_thread(lambda: _commit(session)),
+                lambda: in_thread(session.rollback),
+            )
+            try:
+                yield session
+            except BaseException:
+                session.rollback()
+                raise
+            _commit(session)
+
+    def get_orm(self, request: Any = None) -> Iterator[Orm]:
+        """Provide an `Orm`, whose calls commit by themselves."""
+        with self.session() as session:
+            _release(request, lambda: in_thread(session.close))
+            yield Orm(session)
+
+    async def aget_session(self, request: Any = None) -> AsyncIterator[AsyncSession]:
+        """Provide a session; what you do not commit is rolled back."""
+        async with self.asession() as session:
+            _release(request, session.close)
+            yield session
+
+    async def aget_session_transaction(
+        self, request: Any = None
+    ) -> AsyncIterator[AsyncSession]:
+        """Provide a session that commits before the response, or rolls back."""
+        async with self.asession() as session:
+            await session.begin()
+            _finish(request, lambda: _acommit(session), session.rollback)
+            try:
+                yield session
+            except BaseException:
+                await session.rollback()
+                raise
+            await _acommit(session)
+
+    async def aget_orm(self, request: Any = None) -> AsyncIterator[OrmAsync]:
+        """Provide an `OrmAsync`, whose calls commit by themselves."""
+        async with self.asession() as session:
+            _release(request, session.close)
+            yield OrmAsync(session)
+
+    for injector in (
+        get_session,
+        get_session_transaction,
+        get_orm,
+        aget_session,
+        aget_session_transaction,
+        aget_orm,
+    ):
+        # FastAPI evaluates the text when it looks at the signature, and by then
+        # Starlette is imported. The parameter stays out of OpenAPI.
+        injector.__annotations__["request"] = "http_connection()"
+    del injector
+
+
+def _release(request: Any, close: Callable[[], Awaitable[None]]) -> None:
+    """Give the connection back before the response, which may stream for long."""
+    if (stack := before_response(request)) is not None:
+        stack.push_async_callback(close)
+
+
+def _finish(
+    request: Any,
+    commit: Callable[[], Awaitable[None]],
+    rollback: Callable[[], Awaitable[None]],
+) -> None:
+    if (stack := before_response(request)) is None:
+        return
+
+    async def finish(
+        kind: type[BaseException] | None,
+        _exc: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        await (commit() if kind is None else rollback())
+        return False
+
+    stack.push_async_exit(finish)
+
+
+def _commit(session: Session) -> None:
+    with translated(session):
+        session.commit()
+
+
+async def _acommit(session: AsyncSession) -> None:
+    try:
+        with translated(session.sync_session):
+            await session.commit()
+    except DatabaseError:
+        await session.rollback()
+        raise

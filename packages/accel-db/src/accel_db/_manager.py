@@ -1,0 +1,420 @@
+"""The manager of one database."""
+
+import asyncio
+import random
+import weakref
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, MetaData, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapper, Session, sessionmaker
+
+from accel_db._changes import (
+    ChangeCallback,
+    ChangeFeed,
+    CommitCallback,
+    row_keys,
+    table_names,
+)
+from accel_db._dependencies import SessionDependencies
+from accel_db._engines import SQLITE_BEGIN, EngineOptions, Engines
+from accel_db._errors import DatabaseError, NotDevelopment
+from accel_db._events import Subscriber, Telemetry
+from accel_db._mixins import SoftDeleteMixin, hide_deleted
+from accel_db._not_loaded import make_loud
+from accel_db._registry import OnePerName
+from accel_db._schema import empty_tables
+from accel_db._session import ManagedSession
+from accel_db._translation import translated
+
+# PostgreSQL's own names: a constraint without a name gets the one it would get there,
+# so that migrations and errors can name it on SQLite, too.
+_NAMES = {
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
+
+
+class Binds(Protocol):
+    """Something that tells a session which engine or connection to use."""
+
+    def bind_for(self, session: ManagedSession) -> Engine | Connection:
+        """Return what *session* executes its next statement on."""
+        ...
+
+
+class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
+    """Both halves, sync and async, of one database.
+
+    The same name and configuration give the same manager, so that it may be written in
+    several places. Nothing connects before the first statement.
+
+    Args:
+        url: `postgresql://…` or `sqlite:///…`, with or without a driver.
+        name: tells the managers of one process apart.
+        echo: log every statement.
+        DEV_STATUS: allow `create_all`, `drop_all` and `clear_all`.
+        pool_size: connections that each half keeps.
+        max_overflow: connections that each half may open beyond *pool_size*.
+        pool_timeout: seconds to wait for a connection.
+        pool_recycle: seconds after which a connection is replaced.
+        pool_pre_ping: test a connection before each use, for one more round trip.
+        statement_timeout: seconds after which PostgreSQL cancels a statement.
+        slow_query: seconds after which a statement is reported as `SlowQuery`.
+        pgbouncer: be compatible with PgBouncer's transaction mode.
+        replicas: URLs of read-only copies. A session reads from one until it writes or
+            begins explicitly.
+        engine_options: further arguments for SQLAlchemy's `create_engine`.
+
+    Raises:
+        ManagerConflict: *name* exists with another configuration.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is an option of its own
+        self,
+        url: str | URL,
+        *,
+        name: str = "default",
+        echo: bool = False,
+        DEV_STATUS: bool = False,  # noqa: N803  # the name of the seed
+        pool_size: int = 10,
+        max_overflow: int = 10,
+        pool_timeout: float = 30.0,
+        pool_recycle: int = 1800,
+        pool_pre_ping: bool = False,
+        statement_timeout: float | None = None,
+        slow_query: float = 0.5,
+        pgbouncer: bool = False,
+        replicas: Sequence[str | URL] = (),
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.DEV_STATUS = DEV_STATUS
+        self._options = EngineOptions(
+            echo=echo,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_timeout=pool_timeout,
+            pool_recycle=pool_recycle,
+            pool_pre_ping=pool_pre_ping,
+            statement_timeout=statement_timeout,
+            pgbouncer=pgbouncer,
+            show_parameters=DEV_STATUS,
+            extra=dict(engine_options or {}),
+        )
+        self._telemetry = Telemetry(slow_query)
+        self._primary = self._engines_of(url)
+        self._replicas = [self._engines_of(replica) for replica in replicas]
+        self._override: Binds | None = None
+        self.Base: Any = _declarative_base(self)
+        # A class of its own, so that listeners reach the sessions of one manager only.
+        self._session_class: type[ManagedSession] = type(
+            "ManagedSession", (ManagedSession,), {}
+        )
+        self._changes = ChangeFeed(self._session_class)
+        self.session = sessionmaker(
+            class_=self._session_class,
+            manager=self,
+            asynchronous=False,
+            expire_on_commit=False,
+        )
+        self.asession = async_sessionmaker(
+            sync_session_class=self._session_class,
+            manager=self,
+            asynchronous=True,
+            expire_on_commit=False,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.name!r} url={self._primary.urls.sync} "
+            f"DEV_STATUS={self.DEV_STATUS}>"
+        )
+
+    def _engines_of(self, url: str | URL) -> Engines:
+        return Engines(url, self._options, self._telemetry.watch)
+
+    # Where to connect
+
+    @property
+    def database_url(self) -> str:
+        """Return the URL of the sync half, with its password."""
+        return self._current.urls.sync.render_as_string(hide_password=False)
+
+    @property
+    def adatabase_url(self) -> str:
+        """Return the URL of the async half, with its password."""
+        return self._current.urls.asynchronous.render_as_string(hide_password=False)
+
+    @property
+    def engine(self) -> Engine:
+        """Return the sync engine, created when first asked for."""
+        return self._current.sync
+
+    @property
+    def aengine(self) -> AsyncEngine:
+        """Return the async engine of the running event loop."""
+        return self._current.asynchronous
+
+    @property
+    def _current(self) -> Engines:
+        return self._override if isinstance(self._override, Engines) else self._primary
+
+    def bind_for(self, session: ManagedSession, *, read: bool) -> Engine | Connection:
+        """Return what *session* executes on: a replica, if it may only *read*."""
+        if self._override is not None:
+            return self._override.bind_for(session)
+        if read and self._replicas:
+            return random.choice(self._replicas).bind_for(session)  # noqa: S311  # no secret
+        return self._primary.bind_for(session)
+
+    def lane(self, *, single: bool, write: bool) -> Mapping[str, Any] | None:
+        """Return the options of a connection that needs no transaction, or None.
+
+        On SQLite a read of several statements is a transaction, but takes no write lock.
+        """
+        engines = self._override or self._primary
+        if not isinstance(engines, Engines) or "isolation_level" in self._options.extra:
+            return None
+        if engines.urls.backend == "sqlite":
+            return _SQLITE_READ if not (single or write) else _SQLITE_SINGLE
+        if self._options.pgbouncer:
+            return None
+        return _AUTOCOMMIT
+
+    @contextmanager
+    def override(self, url: str | URL | Binds) -> Iterator["MainDatabaseManager"]:
+        """Use the database at *url* inside of the block, as tests do.
+
+        Models and sessions need not know: `Base` stays, and every session asks for its
+        engine when it needs it.
+        """
+        ours = isinstance(url, (str, URL))
+        binds = self._engines_of(url) if isinstance(url, (str, URL)) else url
+        before, self._override = self._override, binds
+        try:
+            yield self
+        finally:
+            self._override = before
+            if ours and isinstance(binds, Engines):
+                binds.dispose()
+
+    # Schema
+
+    def check_dev(self, operation: str = "this operation") -> None:
+        """Raise `NotDevelopment` unless `DEV_STATUS` is true."""
+        if not self.DEV_STATUS:
+            raise NotDevelopment(operation)
+
+    def create_all(self) -> None:
+        """Create the tables of `Base` that are missing."""
+        self.check_dev("create_all")
+        self.Base.metadata.create_all(self.engine)
+
+    def drop_all(self) -> None:
+        """Drop the tables of `Base`, and no other."""
+        self.check_dev("drop_all")
+        self.Base.metadata.drop_all(self.engine)
+
+    def clear_all(self, exclude_tables_name: Iterable[str] | None = None) -> None:
+        """Delete every row of the tables of `Base`, but for *exclude_tables_name*."""
+        self.check_dev("clear_all")
+        with self.engine.begin() as connection:
+            empty_tables(connection, self.Base.metadata, exclude_tables_name)
+
+    async def acreate_all(self) -> None:
+        """Create the tables of `Base` that are missing."""
+        self.check_dev("acreate_all")
+        async with self.aengine.begin() as connection:
+            await connection.run_sync(self.Base.metadata.create_all)
+
+    async def adrop_all(self) -> None:
+        """Drop the tables of `Base`, and no other."""
+        self.check_dev("adrop_all")
+        async with self.aengine.begin() as connection:
+            await connection.run_sync(self.Base.metadata.drop_all)
+
+    async def aclear_all(
+        self, exclude_tables_name: Iterable[str] | None = None
+    ) -> None:
+        """Delete every row of the tables of `Base`, but for *exclude_tables_name*."""
+        self.check_dev("aclear_all")
+        async with self.aengine.begin() as connection:
+            await connection.run_sync(
+                empty_tables, self.Base.metadata, exclude_tables_name
+            )
+
+    # Transactions
+
+    @contextmanager
+    def transaction(
+        self,
+        *,
+        isolation_level: str | None = None,
+        statement_timeout: float | None = None,
+    ) -> Iterator[Session]:
+        """Open a session that commits at the end of the block, or rolls back.
+
+        Args:
+            isolation_level: such as `SERIALIZABLE`; see `retry_serialization`.
+            statement_timeout: seconds after which PostgreSQL cancels a statement.
+        """
+        with self.session() as session, translated(session), session.begin():
+            _set_up(session, isolation_level, statement_timeout)
+            yield session
+
+    @asynccontextmanager
+    async def atransaction(
+        self,
+        *,
+        isolation_level: str | None = None,
+        statement_timeout: float | None = None,
+    ) -> AsyncIterator[AsyncSession]:
+        """Open an async session that commits at the end of the block, or rolls back."""
+        async with self.asession() as session:
+            with translated(session.sync_session):
+                async with session.begin():
+                    await session.run_sync(_set_up, isolation_level, statement_timeout)
+                    yield session
+
+    @contextmanager
+    def nested(self, session: Session) -> Iterator[Session]:
+        """Make the block a savepoint of *session*, which may fail alone."""
+        with translated(session), session.begin_nested():
+            yield session
+
+    @asynccontextmanager
+    async def anested(self, session: AsyncSession) -> AsyncIterator[AsyncSession]:
+        """Make the block a savepoint of *session*, which may fail alone."""
+        with translated(session.sync_session):
+            async with session.begin_nested():
+                yield session
+
+    # Health and the end
+
+    def ping(self) -> bool:
+        """Tell whether the database answers."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError):
+            return False
+        return True
+
+    async def aping(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109  # a budget, not a scope
+        """Tell whether the database answers within *timeout* seconds."""
+        try:
+            async with asyncio.timeout(timeout), self.aengine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError, DatabaseError):
+            return False
+        return True
+
+    def dispose(self) -> None:
+        """Close every connection of both halves.
+
+        Sync code cannot wait for async connections: they are cut. Prefer `adispose`
+        where a loop runs. The manager may be used again.
+        """
+        for engines in self._all_engines():
+            engines.dispose()
+
+    async def adispose(self) -> None:
+        """Close every connection of both halves."""
+        for engines in self._all_engines():
+            await engines.adispose()
+
+    def _all_engines(self) -> Iterator[Engines]:
+        yield self._primary
+        yield from self._replicas
+        if isinstance(self._override, Engines):
+            yield self._override
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Close every connection at the end: `FastAPI(lifespan=manager.lifespan)`."""
+        del app
+        self._changes.remember_loop()
+        try:
+            yield
+        finally:
+            await self.adispose()
+
+    # What others may want to know
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call *subscriber* with an event per query; return what ends it."""
+        return self._telemetry.subscribe(subscriber)
+
+    def on_change(self, callback: ChangeCallback) -> Callable[[], None]:
+        """Call *callback* with a `Change` after each commit that wrote something.
+
+        An awaitable result is awaited before the commit of an async session returns.
+        Returns what ends it.
+        """
+        return self._changes.on_change(callback)
+
+    def on_commit(
+        self, session: Session | AsyncSession, callback: CommitCallback
+    ) -> None:
+        """Call *callback* once, after the transaction of *session* was committed."""
+        sync = session.sync_session if isinstance(session, AsyncSession) else session
+        self._changes.on_commit(sync, callback)
+
+    def record_change(
+        self, session: Session, mapper: Mapper[Any], key: tuple[Any, ...]
+    ) -> None:
+        """Note that a row was written by a statement, which does not tell its key."""
+        if self._changes.active:
+            self._changes.record(session, table_names(mapper), row_keys(mapper, key))
+
+
+_AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+_SQLITE_SINGLE = {SQLITE_BEGIN: ""}
+_SQLITE_READ = {SQLITE_BEGIN: "DEFERRED"}
+
+
+def _declarative_base(manager: "MainDatabaseManager") -> type[DeclarativeBase]:
+    class Base(DeclarativeBase):
+        """The base of the models of one manager."""
+
+        metadata = MetaData(naming_convention=_NAMES)
+
+    owner = weakref.ref(manager)
+
+    def hide(_mapper: object, cls: type[Any]) -> None:
+        found = owner()
+        if found is None or not issubclass(cls, SoftDeleteMixin):
+            return
+        if not event.contains(found._session_class, "do_orm_execute", hide_deleted):  # noqa: SLF001  # the manager that we belong to
+            event.listen(found._session_class, "do_orm_execute", hide_deleted)  # noqa: SLF001
+
+    event.listen(Base, "attribute_instrument", make_loud, propagate=True)
+    event.listen(Base, "instrument_class", hide, propagate=True)
+    return Base
+
+
+def _set_up(
+    session: Session, isolation_level: str | None, statement_timeout: float | None
+) -> None:
+    if isolation_level is not None:
+        session.connection(execution_options={"isolation_level": isolation_level})
+    if statement_timeout is None:
+        return
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        milliseconds = str(round(statement_timeout * 1000))
+        setting = text("SELECT set_config('statement_timeout', :value, true)")
+        connection.execute(setting, {"value": milliseconds})

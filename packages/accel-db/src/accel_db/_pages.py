@@ -1,0 +1,183 @@
+"""Pages of a list, by number or by cursor."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Select
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import UnaryExpression
+
+from accel_db._errors import InvalidCursor, InvalidPayload, InvalidValue
+from accel_db._values import coerce
+
+M = TypeVar("M")
+_LONGEST_CURSOR = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """One numbered page, and how much there is."""
+
+    items: list[M]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+    def __iter__(self) -> Iterator[M]:
+        """Iterate over the items."""
+        return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class CursorPage(Generic[M]):
+    """One page, and the cursor of the next one; None at the end."""
+
+    items: list[M]
+    next_cursor: str | None
+
+    def __iter__(self) -> Iterator[M]:
+        """Iterate over the items."""
+        return iter(self.items)
+
+
+def page_count(total: int, *, page: int, size: int) -> int:
+    """Return how many pages *total* rows fill."""
+    if page < 1:
+        raise InvalidPayload("page", f"it must be >= 1: {page}")
+    _check_size(size)
+    return -(-total // size)
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise InvalidPayload("size", f"it must be >= 1: {size}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    column: Any
+    attribute: str
+    descending: bool
+
+    def clauses(self) -> list[ColumnElement[Any]]:
+        """Order by NULL first: databases disagree on where it belongs."""
+        direction = sa.desc if self.descending else sa.asc
+        clauses: list[ColumnElement[Any]] = [direction(self.column)]
+        if self.column.nullable:
+            clauses.insert(0, direction(self.column.is_not(None)))
+        return clauses
+
+    def after(self, value: Any) -> ColumnElement[bool]:
+        """Return the condition for rows beyond *value* in this column alone."""
+        if value is None:
+            return sa.false() if self.descending else self.column.is_not(None)
+        if not self.descending:
+            return self.column > value  # type: ignore[no-any-return]
+        below: ColumnElement[bool] = self.column < value
+        return sa.or_(below, self.column.is_(None)) if self.column.nullable else below
+
+    def same(self, value: Any) -> ColumnElement[bool]:
+        if value is None:
+            return self.column.is_(None)  # type: ignore[no-any-return]
+        return self.column == value  # type: ignore[no-any-return]
+
+
+def cursor_page(
+    statement: Select[Any],
+    mapper: Mapper[Any] | None,
+    order_by: Sequence[Any],
+    cursor: str | None,
+    size: int,
+) -> tuple[Select[Any], Callable[[list[Any]], CursorPage[Any]]]:
+    """Return the query for one page, and what makes a page of its objects."""
+    if mapper is None:
+        raise InvalidPayload("statement", "a cursor needs a query for one model")
+    _check_size(size)
+    orders = list(_orders(mapper, order_by))
+    query = statement.order_by(None)
+    query = query.order_by(*(clause for x in orders for clause in x.clauses()))
+    if cursor:
+        query = query.where(_beyond(orders, _decode(cursor, orders)))
+
+    def finish(found: list[Any]) -> CursorPage[Any]:
+        items = found[:size]
+        more = len(found) > size
+        return CursorPage(items, _encode(items[-1], orders) if more else None)
+
+    # One object more than asked for tells whether there is a next page.
+    return query.limit(size + 1), finish
+
+
+def _orders(mapper: Mapper[Any], order_by: Sequence[Any]) -> Iterator[_Order]:
+    seen = set()
+    for item in [*order_by, *mapper.primary_key]:
+        clause = sa.inspect(item) if hasattr(item, "__clause_element__") else item
+        clause = getattr(clause, "expression", clause)
+        descending = False
+        if isinstance(clause, UnaryExpression):
+            descending = clause.modifier is operators.desc_op
+            clause = clause.element
+        try:
+            attribute = mapper.get_property_by_column(clause).key
+        except (sa.exc.InvalidRequestError, AttributeError, KeyError):
+            raise InvalidPayload(
+                "order_by", f"a cursor orders by columns of {mapper.class_.__name__}"
+            ) from None
+        if attribute not in seen:
+            seen.add(attribute)
+            column = mapper.column_attrs[attribute].columns[0]
+            yield _Order(column, attribute, descending)
+
+
+def _beyond(orders: list[_Order], values: list[Any]) -> ColumnElement[bool]:
+    """Return `a > x OR (a = x AND b > y) OR …`."""
+    alternatives = []
+    for position, (order, value) in enumerate(zip(orders, values, strict=True)):
+        earlier = zip(orders[:position], values[:position], strict=True)
+        equal = [before.same(known) for before, known in earlier]
+        alternatives.append(sa.and_(*equal, order.after(value)))
+    return sa.or_(*alternatives)
+
+
+def _encode(instance: Any, orders: list[_Order]) -> str:
+    values = [getattr(instance, order.attribute) for order in orders]
+    names = [order.attribute for order in orders]
+    text = json.dumps([names, [_plain(value) for value in values]])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _decode(cursor: str, orders: list[_Order]) -> list[Any]:
+    if len(cursor) > _LONGEST_CURSOR:
+        raise InvalidCursor
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        names, values = json.loads(
+            base64.b64decode(padded, altchars="-_", validate=True)
+        )
+        if names != [order.attribute for order in orders]:
+            raise InvalidCursor
+        pairs = zip(orders, values, strict=True)
+        return [_value(order, value) for order, value in pairs]
+    except (ValueError, TypeError, RecursionError, binascii.Error, InvalidValue):
+        raise InvalidCursor from None
+
+
+def _value(order: _Order, value: Any) -> Any:
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise InvalidCursor
+    if value is None and not order.column.nullable:
+        raise InvalidCursor
+    return coerce(value, order.column.type, "cursor")

