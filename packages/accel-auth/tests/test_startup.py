@@ -15,6 +15,9 @@ RSA = rsa.generate_private_key(65537, 2048)
 PEM = RSA.public_key().public_bytes(
     serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 )
+DER = RSA.public_key().public_bytes(
+    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+)
 
 
 def start(app):
@@ -70,7 +73,9 @@ def test_a_public_key_as_secret_never_starts(auth_class, secret, debug):
     app.state.SECRET_KEY = secret
     auth_class().mount_auth(app)
 
-    with pytest.raises(KeyMaterialError, match=r"PEM, SSH or JWK.*algorithm=\"RS256\""):
+    with pytest.raises(
+        KeyMaterialError, match=r"PEM, DER, SSH or JWK.*algorithm=\"RS256\""
+    ):
         start(app)
 
 

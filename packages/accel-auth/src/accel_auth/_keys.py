@@ -107,11 +107,20 @@ def _secret(material: Any, algorithm: str) -> bytes:
     if not isinstance(secret, bytes):
         cure = 'Pass `algorithm="RS256"`, "ES256" or "EdDSA" with a key object.'
         raise KeyMaterialError(algorithm, "it is not a string or bytes", cure)
-    if _LOOKS_PUBLIC.search(secret):
+    if _LOOKS_PUBLIC.search(secret) or not _is_plain(secret, algorithm):
         # Whoever knows the public half could sign with it (RFC 8725, section 2.1).
         cure = 'Pass `Key(pem, algorithm="RS256")`, or a random secret.'
-        raise KeyMaterialError(algorithm, "it is a PEM, SSH or JWK key", cure)
+        raise KeyMaterialError(algorithm, "it is a PEM, DER, SSH or JWK key", cure)
     return secret
+
+
+def _is_plain(secret: bytes, algorithm: str) -> bool:
+    """Ask PyJWT, which knows more encodings of keys with the extra `crypto`."""
+    try:
+        jwt.get_algorithm_by_name(algorithm).prepare_key(secret or b"empty")
+    except jwt.InvalidKeyError:
+        return False
+    return True
 
 
 def _pair(material: Any, algorithm: str) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from accel_auth._errors import LoginThrottledError
 
@@ -48,13 +48,14 @@ class LoginThrottle:
     An attempt counts as failed until it succeeds, so parallel guesses gain nothing.
     It counts for the pair of name and address (*free* attempts, then the wait doubles
     from *base* up to *longest* seconds), for the address alone (ten times *free*), and
-    for the name alone (twenty times): a stranger can slow down an owner who logs in
-    from elsewhere only after a hundred failures, and never by more than *longest*.
+    for the name alone (twenty times, SP 800-63B-4). The last one spares an address from
+    which the name logged in before, so strangers never slow down the owner there.
 
     Args:
         limiter: An object with `hit(key, limit, period)`, shared by all processes. Its
-            windows then grow instead: *free* in *longest* seconds, twice as many in four
-            times as long, and so on. Without one, this process counts for itself.
+            windows then grow instead: for a pair, *free* in *longest* seconds, twice as
+            many in four times as long, four times in sixteen, eight in sixty-four.
+            Without one, this process counts for itself.
         free: Attempts without a wait.
         base: The first wait, in seconds.
         longest: The longest wait, in seconds.
@@ -81,6 +82,7 @@ class LoginThrottle:
         self._forget = forget
         self._clock = clock
         self._entries: OrderedDict[str, _Failures] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     async def attempt(self, username: str, client: str) -> None:
         """Count an attempt before it is judged.
@@ -102,6 +104,9 @@ class LoginThrottle:
         """Forget the failures of *username* from *client*, and take back the attempt."""
         pair, *others = self._tiers(username, client)
         self._entries.pop(pair[0], None)
+        self._known[pair[0]] = None
+        self._known.move_to_end(pair[0])
+        _bound(self._known)
         for key, _ in others:
             if (entry := self._entries.get(key)) is not None:
                 entry.count -= 1
@@ -109,11 +114,11 @@ class LoginThrottle:
 
     def _tiers(self, username: str, client: str) -> list[tuple[str, int]]:
         # Keys are digests: a hostile name costs no memory, and no name is stored.
-        return [
-            (_digest("pair", username, client), self._free),
-            (_digest("client", client), self._free * 10),
-            (_digest("name", username), self._free * 20),
-        ]
+        pair = _digest("pair", username, client)
+        tiers = [(pair, self._free), (_digest("client", client), self._free * 10)]
+        if pair not in self._known:
+            tiers.append((_digest("name", username), self._free * 20))
+        return tiers
 
     def _wait(self, key: str, now: float) -> float:
         entry = self._entries.get(key)
@@ -129,19 +134,22 @@ class LoginThrottle:
             doublings = min(over, math.ceil(math.log2(self._longest / self._base)))
             entry.next_at = now + min(self._longest, self._base * 2**doublings)
         self._entries.move_to_end(key)
-        if len(self._entries) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)
+        _bound(self._entries)
 
     async def _hit_all(self, limiter: Limiter, username: str, client: str) -> None:
-        waits = [0.0]
-        for key, free in self._tiers(username, client):
-            for step in range(4):
-                limit, period = free * 2**step, self._longest * 4**step
-                result = await limiter.hit(f"login:{key}:{step}", limit, period)
-                if not result.allowed:
-                    waits.append(result.retry_after or 1.0)
-        if (wait := max(waits)) > 0:
-            raise LoginThrottledError(wait)
+        pair, *others = self._tiers(username, client)
+        windows = [(*pair, step) for step in range(4)] + [(*t, 0) for t in others]
+        # Small windows first: a refused attempt does not use up the larger ones.
+        for key, free, step in windows:
+            limit, period = free * 2**step, self._longest * 4**step
+            result = await limiter.hit(f"login:{key}:{step}", limit, period)
+            if not result.allowed:
+                raise LoginThrottledError(result.retry_after or self._base)
+
+
+def _bound(entries: OrderedDict[str, Any]) -> None:
+    if len(entries) > _MAX_ENTRIES:
+        entries.popitem(last=False)
 
 
 def _digest(*parts: str) -> str:

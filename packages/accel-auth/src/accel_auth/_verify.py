@@ -119,7 +119,8 @@ class Verifier:
         if not isinstance(header, dict) or not _FORBIDDEN_HEADERS.isdisjoint(header):
             raise InvalidTokenError("forbidden header")
         kid, algorithm, typ = (header.get(name) for name in ("kid", "alg", "typ"))
-        if not isinstance(algorithm, str) or not isinstance(kid, str | None):
+        unnamed = "kid" not in header
+        if not isinstance(algorithm, str) or not (unnamed or isinstance(kid, str)):
             raise InvalidTokenError("malformed header")
         if not isinstance(typ, str) or _media_type(typ) not in self._types:
             raise InvalidTokenError("wrong type")

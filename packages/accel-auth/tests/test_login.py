@@ -1,0 +1,321 @@
+"""Logging in: forms, scopes, and guessing."""
+
+import pytest
+
+from accel_auth import LoginThrottle, LoginThrottledError
+
+
+def test_multipart_forms_work_too(service):
+    fields = {"username": (None, "admin"), "password": (None, "admin-pw")}
+
+    response = service.client.post("/token", files=fields)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("missing", ["username", "password"])
+def test_a_missing_field_is_named(service, missing):
+    form = {"username": "admin", "password": "admin-pw", missing: ""}
+
+    response = service.client.post("/token", data=form)
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == f"The form field `{missing}` is missing."
+
+
+@pytest.mark.parametrize("size", [1025, 30_000, 3_000_000])
+def test_a_giant_password_is_refused_before_the_hook_and_not_echoed(
+    make_service, auth_class, size
+):
+    asked = []
+
+    class Counting(auth_class):
+        async def check_auth(self, username, password):
+            asked.append(username)
+
+    response = make_service(Counting()).log_in(password="Z" * size)
+
+    assert response.status_code == 422
+    assert "ZZZ" not in response.text
+    assert asked == []
+
+
+def test_a_giant_name_is_refused(service):
+    response = service.log_in("n" * 257, "x")
+
+    assert response.status_code == 422
+    assert "longer than 256 characters" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"username=%zz&password=%ff", b"{}"])
+def test_a_body_that_is_no_form(service, body):
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+
+    response = service.client.post("/token", content=body, headers=headers)
+
+    assert response.status_code in (401, 422)
+
+
+def test_a_broken_multipart_body(service):
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+
+    response = service.client.post("/token", content=b"--y\r\n", headers=headers)
+
+    assert response.status_code == 422
+
+
+def test_an_unknown_grant_type(service):
+    response = service.client.post("/token", data={"grant_type": "client_credentials"})
+
+    assert response.status_code == 400
+    assert response.json()["error"] == "unsupported_grant_type"
+
+
+def test_scopes_open_what_they_name(service):
+    admin = service.log_in("admin").json()
+    anna = service.log_in("anna").json()
+
+    allowed = service.me(admin["access_token"], "/users")
+    refused = service.me(anna["access_token"], "/users")
+
+    assert admin["scope"] == "users:read users:write"
+    assert allowed.status_code == 200
+    assert refused.status_code == 403
+    assert refused.headers["www-authenticate"] == (
+        'Bearer realm="api", error="insufficient_scope", scope="users:read"'
+    )
+
+
+def test_a_missing_token_is_told_the_scope(service):
+    challenge = service.client.get("/users").headers["www-authenticate"]
+
+    assert challenge == 'Bearer realm="api", scope="users:read"'
+
+
+def test_a_login_may_ask_for_less(service):
+    token = service.log_in(scope="users:write users:delete").json()
+
+    assert token["scope"] == "users:write"
+    assert service.me(token["access_token"], "/users").status_code == 403
+    again = service.refresh(token["refresh_token"]).json()
+    assert again["scope"] == "users:write"
+
+
+def test_a_login_can_not_ask_for_more(service):
+    response = service.log_in("anna", scope="users:read")
+
+    assert response.status_code == 400
+    assert response.json()["error"] == "invalid_scope"
+
+
+def test_optional_knows_the_caller_and_lets_strangers_in(service):
+    token = service.log_in().json()["access_token"]
+
+    assert service.me(token, "/maybe").json()["sub"] == "admin"
+    assert service.client.get("/maybe").json() is None
+    assert service.me("broken", "/maybe").status_code == 401
+
+
+def test_other_schemes_are_no_token(service):
+    for value in ("Basic YWRtaW46cHc=", "bearer", "Token x", ""):
+        response = service.client.get("/me", headers={"Authorization": value})
+        assert response.status_code == 401
+
+
+def test_the_scheme_is_case_insensitive(service):
+    token = service.log_in().json()["access_token"]
+
+    response = service.client.get("/me", headers={"Authorization": f"bEARER  {token}"})
+
+    assert response.status_code == 200
+
+
+def test_guessing_waits_twice_as_long_each_time(make_service, clock):
+    service = make_service(throttle=LoginThrottle(clock=clock))
+    waits = []
+
+    for _ in range(5):
+        assert service.log_in(password="wrong").status_code == 401
+    for _ in range(8):
+        response = service.log_in(password="wrong")
+        assert response.status_code == 429
+        assert response.json()["error"] == "slow_down"
+        waits.append(int(response.headers["retry-after"]))
+        clock.advance(waits[-1])
+        assert service.log_in(password="wrong").status_code == 401
+
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_there_is_no_hard_lock(make_service, clock):
+    service = make_service(throttle=LoginThrottle(clock=clock))
+    for _ in range(200):
+        service.log_in(password="wrong")
+        clock.advance(60)
+
+    assert service.log_in().status_code == 200
+    assert service.log_in(password="wrong").status_code == 401
+
+
+def test_a_throttled_login_is_not_judged(make_service, clock):
+    service = make_service(throttle=LoginThrottle(clock=clock))
+    for _ in range(5):
+        service.log_in(password="wrong")
+
+    right, wrong = service.log_in(), service.log_in(password="wrong")
+
+    assert right.status_code == wrong.status_code == 429
+    assert right.json() == wrong.json()
+
+
+def test_names_that_do_not_exist_are_throttled_alike(make_service, clock):
+    service = make_service(throttle=LoginThrottle(clock=clock))
+
+    known = [service.log_in("admin", "wrong").status_code for _ in range(7)]
+    unknown = [service.log_in("nobody", "wrong").status_code for _ in range(7)]
+
+    assert known == unknown == [401] * 5 + [429] * 2
+
+
+@pytest.mark.anyio
+async def test_a_stranger_does_not_lock_the_owner_out(clock):
+    throttle = LoginThrottle(clock=clock)
+    for _ in range(20):
+        try:
+            await throttle.attempt("admin", "6.6.6.6")
+        except LoginThrottledError:
+            clock.advance(60)
+
+    await throttle.attempt("admin", "192.0.2.1")
+
+
+@pytest.mark.anyio
+async def test_one_address_can_not_spray_many_names(clock):
+    throttle = LoginThrottle(clock=clock)
+    for number in range(50):
+        await throttle.attempt(f"user{number}", "6.6.6.6")
+
+    with pytest.raises(LoginThrottledError, match=r"Try again in 1 s"):
+        await throttle.attempt("user50", "6.6.6.6")
+
+
+@pytest.mark.anyio
+async def test_many_addresses_can_not_share_one_name_for_long(clock):
+    throttle = LoginThrottle(clock=clock)
+    for number in range(100):
+        await throttle.attempt("admin", f"10.0.0.{number}")
+
+    with pytest.raises(LoginThrottledError):
+        await throttle.attempt("admin", "10.0.1.1")
+
+
+@pytest.mark.anyio
+async def test_success_takes_the_attempt_back(clock):
+    throttle = LoginThrottle(clock=clock)
+
+    for _ in range(300):
+        await throttle.attempt("admin", "192.0.2.1")
+        await throttle.succeed("admin", "192.0.2.1")
+
+    await throttle.attempt("admin", "192.0.2.1")
+
+
+@pytest.mark.anyio
+async def test_failures_are_forgotten_after_an_hour(clock):
+    throttle = LoginThrottle(clock=clock)
+    for _ in range(5):
+        await throttle.attempt("admin", "192.0.2.1")
+
+    clock.advance(3601)
+
+    for _ in range(5):
+        await throttle.attempt("admin", "192.0.2.1")
+
+
+@pytest.mark.anyio
+async def test_parallel_guesses_gain_nothing(clock):
+    throttle = LoginThrottle(clock=clock)
+    judged = 0
+
+    for _ in range(50):
+        try:
+            await throttle.attempt("admin", "6.6.6.6")
+        except LoginThrottledError:
+            continue
+        judged += 1
+
+    assert judged == 5
+
+
+class WindowLimiter:
+    """The shape of the seam "limits": fixed windows, one clock."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.hits = {}
+
+    async def hit(self, key, limit, period):
+        window = (key, self.clock() // period)
+        self.hits[window] = self.hits.get(window, 0) + 1
+        allowed = self.hits[window] <= limit
+        return Result(allowed, 0.0 if allowed else period - self.clock() % period)
+
+
+class Result:
+    def __init__(self, allowed, retry_after):
+        self.allowed = allowed
+        self.retry_after = retry_after
+        self.remaining = 0
+        self.reset_after = retry_after
+
+
+def test_a_limiter_of_another_package_slows_down_too(make_service, clock):
+    service = make_service(throttle=LoginThrottle(WindowLimiter(clock), clock=clock))
+
+    answers = [service.log_in(password="wrong") for _ in range(6)]
+
+    assert [a.status_code for a in answers] == [401] * 5 + [429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    clock.advance(60)
+    assert service.log_in().status_code == 200
+
+
+def test_a_limiters_windows_grow(clock, make_service):
+    clock.now = 3840.0 * 500_000
+    service = make_service(throttle=LoginThrottle(WindowLimiter(clock), clock=clock))
+    judged = []
+
+    for minute in range(60):
+        answers = [service.log_in(password="wrong") for _ in range(6)]
+        judged += [minute for answer in answers if answer.status_code == 401]
+        clock.advance(60)
+
+    assert [judged.count(minute) for minute in range(4)] == [5, 5, 0, 0]
+    assert len(judged) == 40
+
+
+@pytest.mark.anyio
+async def test_strangers_do_not_slow_a_known_address(clock):
+    throttle = LoginThrottle(clock=clock)
+    await throttle.attempt("admin", "192.0.2.1")
+    await throttle.succeed("admin", "192.0.2.1")
+    for number in range(100):
+        await throttle.attempt("admin", f"10.0.0.{number}")
+
+    await throttle.attempt("admin", "192.0.2.1")
+
+    with pytest.raises(LoginThrottledError):
+        await throttle.attempt("admin", "192.0.2.2")
+
+
+def test_the_throttle_may_be_off(make_service):
+    service = make_service(throttle=None)
+
+    answers = {service.log_in(password="wrong").status_code for _ in range(30)}
+
+    assert answers == {401}
+
+
+def test_a_throttle_without_any_free_attempt_is_refused():
+    with pytest.raises(ValueError, match=r"`free` must be >= 1: 0"):
+        LoginThrottle(free=0)
