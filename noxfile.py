@@ -78,6 +78,8 @@ def package_session(package: str) -> None:
 
         session.install("--exact", *pins, str(wheel(package)))
         session.run("python", "-Ic", PROBE, *probe_args(package), log=False)
+        for example in sorted(ROOT.glob(f"packages/{package}/examples/*.py")):
+            session.run("python", "-I", str(example))
 
         group = f"packages/{package}/pyproject.toml:test"
         session.install(*pins, "--group", group)

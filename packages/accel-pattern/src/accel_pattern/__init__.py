@@ -1,1 +1,77 @@
 """One call that turns FastAPI into a service."""
+
+from accel_pattern._base import base_pattern
+from accel_pattern._errors import (
+    InvalidVersionError,
+    MissingExtraError,
+    MissingStateError,
+    PatternError,
+)
+from accel_pattern._exceptions import (
+    HTTPException400,
+    HTTPException401,
+    HTTPException403,
+    HTTPException404,
+    HTTPException405,
+    HTTPException406,
+    HTTPException409,
+    HTTPException410,
+    HTTPException412,
+    HTTPException413,
+    HTTPException415,
+    HTTPException422,
+    HTTPException423,
+    HTTPException428,
+    HTTPException429,
+    HTTPException500,
+    HTTPException501,
+    HTTPException502,
+    HTTPException503,
+)
+from accel_pattern._layer import RequestIdFilter, ServiceLayer, request_id
+from accel_pattern._state import (
+    AUTH_JWT,
+    CACHE_STATUS,
+    DATABASE_MANAGER,
+    DEBUG,
+    TIMEZONE,
+)
+from accel_pattern._timezone import get_datetime_now, moscow_tz, new_york_tz
+
+__all__ = [
+    "AUTH_JWT",
+    "CACHE_STATUS",
+    "DATABASE_MANAGER",
+    "DEBUG",
+    "TIMEZONE",
+    "HTTPException400",
+    "HTTPException401",
+    "HTTPException403",
+    "HTTPException404",
+    "HTTPException405",
+    "HTTPException406",
+    "HTTPException409",
+    "HTTPException410",
+    "HTTPException412",
+    "HTTPException413",
+    "HTTPException415",
+    "HTTPException422",
+    "HTTPException423",
+    "HTTPException428",
+    "HTTPException429",
+    "HTTPException500",
+    "HTTPException501",
+    "HTTPException502",
+    "HTTPException503",
+    "InvalidVersionError",
+    "MissingExtraError",
+    "MissingStateError",
+    "PatternError",
+    "RequestIdFilter",
+    "ServiceLayer",
+    "base_pattern",
+    "get_datetime_now",
+    "moscow_tz",
+    "new_york_tz",
+    "request_id",
+]

@@ -1,0 +1,136 @@
+"""One call that composes a service."""
+
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from accel_db import MainDatabaseManager
+from accel_integration import EndpointsDeclaration
+from accel_pattern._composition import compose, known_errors, mount_docintegration
+from accel_pattern._docs import serve_docs_offline
+from accel_pattern._health import Probe, health_router
+from accel_pattern._layer import ServiceLayer
+from accel_pattern._problems import (
+    on_http_exception,
+    on_invalid_request,
+    on_known_error,
+)
+from accel_pattern._version import read_version
+
+# What a browser's script may read of a response from another origin.
+EXPOSED_HEADERS = (
+    *("Age", "Cache-Status", "ETag", "Link", "Location", "RateLimit"),
+    *("RateLimit-Policy", "Retry-After", "X-Cache", "X-Process-Time", "X-Request-ID"),
+)
+
+
+def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
+    app: FastAPI,
+    routers: Sequence[APIRouter] = (),
+    timezone: tzinfo | None = None,
+    cache_status: bool | None = None,
+    debug: bool | None = None,
+    base_dir: Path | str | None = None,
+    database_manager: MainDatabaseManager | None = None,
+    secret_key: str | None = None,
+    origins: Sequence[str] | None = None,
+    useintegration: Sequence[EndpointsDeclaration] | None = None,
+    *,
+    version: str | None = None,
+    probes: Mapping[str, Probe] | None = None,
+) -> FastAPI:
+    """Give *app* what a service needs, and return it.
+
+    Args:
+        app: The application; everything else is optional.
+        routers: Routers to include, with their view sets (`router.views`), whose tags
+            are described in the OpenAPI document.
+        timezone: Becomes `app.state.TIMEZONE`.
+        cache_status: Becomes `app.state.CACHE_STATUS`: `False` bypasses every cache.
+        debug: Becomes `app.debug`. Errors then show the query and the traceback.
+        base_dir: Where `version.toml` lies, if there is one.
+        database_manager: Becomes `app.state.DATABASE_MANAGER`, is asked by `/readyz`,
+            and is opened and closed with the application.
+        secret_key: Becomes `app.state.SECRET_KEY`.
+        origins: Origins that may call the service from a browser, with credentials.
+            `None` or `["*"]` lets any origin call, without credentials; an empty
+            list lets none.
+        useintegration: Integrations to open, close, and describe at `/docintegration`.
+        version: The version; wins over `version.toml` and over the application's own.
+        probes: More checks for `/readyz`, by name. A probe fails by raising, by
+            answering `False`, or by taking longer than two seconds.
+
+    Raises:
+        InvalidVersionError: `version.toml` exists and says no version.
+    """
+    _set_state(app, timezone, cache_status, database_manager, secret_key)
+    if debug is not None:
+        app.debug = debug
+    found = read_version(Path(base_dir)) if base_dir is not None else None
+    app.version = version or found or app.version
+    app.add_middleware(ServiceLayer)
+    _allow_origins(app, origins)
+    _answer_errors(app)
+    _include(app, routers)
+    checks = dict(probes or {})
+    if database_manager is not None:
+        checks = {"database": database_manager.aping, **checks}
+    app.include_router(health_router(app, checks))
+    serve_docs_offline(app)
+    if useintegration:
+        mount_docintegration(app, useintegration)
+    compose(app, database_manager, useintegration or ())
+    return app
+
+
+def _set_state(
+    app: FastAPI,
+    timezone: tzinfo | None,
+    cache_status: bool | None,
+    database_manager: MainDatabaseManager | None,
+    secret_key: str | None,
+) -> None:
+    settings = {
+        "TIMEZONE": timezone,
+        "CACHE_STATUS": cache_status,
+        "DATABASE_MANAGER": database_manager,
+        "SECRET_KEY": secret_key,
+    }
+    for name, value in settings.items():
+        if value is not None:
+            setattr(app.state, name, value)
+
+
+def _allow_origins(app: FastAPI, origins: Sequence[str] | None) -> None:
+    if origins is not None and not origins:
+        return
+    anyone = origins is None or "*" in origins
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"] if anyone else list(origins or ()),
+        # Credentials for any origin would hand each user's session to every page.
+        allow_credentials=not anyone,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED_HEADERS,
+    )
+
+
+def _answer_errors(app: FastAPI) -> None:
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    for error in known_errors():
+        app.add_exception_handler(error, on_known_error)
+
+
+def _include(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    tags = app.openapi_tags = list(app.openapi_tags or ())
+    for router in routers:
+        app.include_router(router)
+        tags += [view.openapi_tag for view in getattr(router, "views", ())]
+    tags.append({"name": "common", "description": "Endpoints that every service has"})

@@ -1,0 +1,1 @@
+"""The demonstration service, and the walk through it."""

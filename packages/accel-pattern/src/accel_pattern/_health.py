@@ -1,0 +1,104 @@
+"""Whether a service lives, is ready, and which version it is.
+
+`/healthcheck` keeps the shape of fastapi-accelerator. `/livez` says that the process
+answers. `/readyz` asks every probe, and follows the format of the Internet draft
+"Health Check Response Format for HTTP APIs".
+"""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypedDict
+
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
+from starlette.responses import JSONResponse
+
+logger = logging.getLogger("accel_pattern.health")
+
+Probe = Callable[[], Awaitable[object] | object]
+
+PROBE_SECONDS = 2.0
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class HealthcheckResponse(BaseModel):
+    """The answer of `/healthcheck`."""
+
+    status: bool
+    version: str
+
+
+class HealthResponse(JSONResponse):
+    """A response in the health check format."""
+
+    media_type = "application/health+json"
+
+
+class Check(TypedDict):
+    """What one probe saw."""
+
+    status: Literal["pass", "fail"]
+    observedValue: float
+    observedUnit: Literal["ms"]
+    output: str
+
+
+async def run_probe(probe: Probe, seconds: float = PROBE_SECONDS) -> Check:
+    """Run *probe*, which fails by raising, by answering `False`, or by taking long.
+
+    The check names the class of an exception and never its message, which may hold
+    a password.
+    """
+    started = time.perf_counter()
+    output = ""
+    try:
+        async with asyncio.timeout(seconds):
+            # A plain function may block: it gets a thread.
+            if inspect.iscoroutinefunction(probe):
+                result = await probe()
+            else:
+                result = await asyncio.to_thread(probe)
+                if inspect.isawaitable(result):
+                    result = await result
+        if result is False:
+            output = "the probe answered False"
+    except Exception as exc:  # noqa: BLE001 - whatever breaks is the answer
+        logger.warning("A readiness probe failed: %s", type(exc).__name__)
+        output = type(exc).__name__
+    return {
+        "status": "fail" if output else "pass",
+        "observedValue": round((time.perf_counter() - started) * 1000, 2),
+        "observedUnit": "ms",
+        "output": output,
+    }
+
+
+def health_router(app: FastAPI, probes: Mapping[str, Probe]) -> APIRouter:
+    """Make the three health endpoints of *app*."""
+    router = APIRouter(tags=["common"])
+
+    @router.get("/healthcheck", summary="Say that the service runs, and its version")
+    async def healthcheck() -> HealthcheckResponse:
+        return HealthcheckResponse(status=True, version=app.version)
+
+    @router.get("/livez", summary="Say that the process answers")
+    async def livez() -> HealthResponse:
+        return HealthResponse({"status": "pass"}, headers=NO_STORE)
+
+    @router.get("/readyz", summary="Say whether everything behind the service answers")
+    async def readyz() -> HealthResponse:
+        checks = await asyncio.gather(*(run_probe(probe) for probe in probes.values()))
+        fine = all(check["status"] == "pass" for check in checks)
+        content: dict[str, Any] = {
+            "status": "pass" if fine else "fail",
+            "version": app.version,
+            "checks": {
+                name: [check] for name, check in zip(probes, checks, strict=True)
+            },
+        }
+        return HealthResponse(content, 200 if fine else 503, NO_STORE)
+
+    return router

@@ -1,0 +1,147 @@
+"""Errors as problem details (RFC 9457).
+
+Every error response of a service has one shape, `application/problem+json`: the
+members of the RFC, and beside them the members that clients of fastapi-accelerator
+know. What could carry a secret (the query, the traceback) is shown in debug mode only.
+"""
+
+import logging
+import math
+import traceback
+import uuid
+from collections.abc import Mapping
+from datetime import UTC
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.utils import is_body_allowed_for_status_code
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from accel_pattern._exceptions import HTTPException500
+from accel_pattern._timezone import get_datetime_now
+
+logger = logging.getLogger("accel_pattern.errors")
+
+
+class ProblemResponse(JSONResponse):
+    """A response that describes an error."""
+
+    media_type = "application/problem+json"
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: Any,
+    headers: Mapping[str, str] | None = None,
+    *,
+    exc: BaseException | None = None,
+) -> Response:
+    """Describe an error as a response, and log its `error_id`.
+
+    Args:
+        request: The request that failed.
+        status: The HTTP status.
+        detail: What went wrong, for the client to read; anything that JSON can say.
+        headers: Headers of the response.
+        exc: The cause; its traceback is shown in debug mode.
+    """
+    if not is_body_allowed_for_status_code(status):
+        return Response(status_code=status, headers=headers)
+    error_id = str(uuid.uuid4())
+    content = {
+        "type": "about:blank",
+        "title": _title(status),
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:uuid:{error_id}",
+        "context": describe(request, status),
+        "error_id": error_id,
+        "datetime": get_datetime_now(_timezone(request.app)).isoformat(),
+        "http_method": request.method,
+        "request_path": request.url.path,
+    }
+    if request.app.debug:
+        content |= _debug_members(request, exc)
+    level = (
+        logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
+    )
+    logger.log(level, "%s [error_id=%s]", describe(request, status), error_id)
+    return ProblemResponse(jsonable_encoder(content), status, headers)
+
+
+def describe(request: Request, status: int, seconds: float | None = None) -> str:
+    """Write *request* and its answer as one line of a log."""
+    host, port = request.client or ("-", 0)
+    query = request.url.query if request.app.debug else ""
+    return (
+        f'{host}:{port} - "{request.method} {request.url.path}'
+        f'{f"?{query}" if query else ""}" - {status}'
+        f"{'' if seconds is None else f' - [{seconds * 1000:.2f} ms]'}"
+    )
+
+
+def _title(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def _timezone(app: FastAPI) -> Any:
+    return getattr(app.state, "TIMEZONE", UTC)
+
+
+def _debug_members(request: Request, exc: BaseException | None) -> dict[str, Any]:
+    lines = traceback.format_exception(exc) if exc else ["NoneType: None\n"]
+    return {
+        "host": request.headers.get("host", "unknown"),
+        "query_params": dict(request.query_params),
+        "user-agent": request.headers.get("user-agent", "unknown"),
+        "traceback": "".join(lines),
+    }
+
+
+async def on_http_exception(request: Request, exc: Exception) -> Response:
+    """Answer an `HTTPException`."""
+    assert isinstance(exc, HTTPException)  # noqa: S101 - registered for nothing else
+    return problem(request, exc.status_code, exc.detail, exc.headers, exc=exc)
+
+
+async def on_invalid_request(request: Request, exc: Exception) -> Response:
+    """Answer a request that does not match its declaration.
+
+    What the client sent is repeated in debug mode only: it may be a password.
+    """
+    assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for nothing else
+    hidden = set() if request.app.debug else {"input", "ctx", "url"}
+    detail = [
+        {key: value for key, value in error.items() if key not in hidden}
+        for error in exc.errors()
+    ]
+    return problem(request, 422, detail, exc=exc)
+
+
+async def on_known_error(request: Request, exc: Exception) -> Response:
+    """Answer an error that carries `http_status` and `retry_after`."""
+    status: int = getattr(exc, "http_status", 500)
+    # What broke inside is nothing that a client should read.
+    shown = status < HTTPStatus.INTERNAL_SERVER_ERROR or request.app.debug
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s: %s", type(exc).__name__, exc)
+    after: float | None = getattr(exc, "retry_after", None)
+    headers = dict(getattr(exc, "headers", None) or {})
+    if after is not None:
+        headers["Retry-After"] = str(max(0, math.ceil(after)))
+    return problem(
+        request, status, str(exc) if shown else _title(status), headers, exc=exc
+    )
+
+
+def on_crash(request: Request, exc: Exception) -> Response:
+    """Answer an exception that nobody expected."""
+    return problem(request, 500, HTTPException500.detail, exc=exc)

@@ -1,0 +1,24 @@
+"""The admin panel on its own: `python admin_panel.py`."""
+
+from app.core.config import ADMIN_PASSWORD, ADMIN_USERNAME, SECRET_KEY
+from app.core.db import DatabaseManager
+from app.models import File, Task, TaskExecution, User
+from flask import Flask
+
+from accel_admin import admin_pattern
+
+app = Flask(__name__)
+
+admin = admin_pattern(
+    app,
+    SECRET_KEY,
+    ADMIN_PASSWORD,
+    ADMIN_USERNAME,
+    # > Models needed in the admin panel
+    models=[User, File, Task, TaskExecution],
+    database_manager=DatabaseManager,
+)
+
+
+if __name__ == "__main__":
+    app.run(host="127.0.0.1", port=8001)

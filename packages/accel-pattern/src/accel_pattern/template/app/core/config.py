@@ -1,0 +1,50 @@
+"""Settings, read from the environment or from a file `.env` beside `main.py`."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BASE_DIR_APP = Path(__file__).parent.parent
+BASE_DIR_PROJECT = BASE_DIR_APP.parent
+
+
+class Settings(BaseSettings):
+    """Everything that differs between one installation and another."""
+
+    model_config = SettingsConfigDict(
+        env_file=BASE_DIR_PROJECT / ".env", extra="ignore"
+    )
+
+    database_url: SecretStr = SecretStr("sqlite:///service.db")
+    test_database_url: SecretStr = SecretStr("sqlite:///test_service.db")
+    # Without an address the cache lives in the memory of the process.
+    redis_url: SecretStr = SecretStr("")
+
+    debug: bool = False
+    # Lets `create_all`, `drop_all` and `clear_all` run: never in production.
+    dev_status: bool = False
+    cache_status: bool = True
+
+    # At least 32 characters: python -c "import secrets; print(secrets.token_urlsafe(32))"
+    secret_key: SecretStr = SecretStr("")
+    admin_username: str = "admin"
+    admin_password: SecretStr = SecretStr("")
+
+    translate_url: str = "https://translate-pa.googleapis.com"
+    translate_token: SecretStr = SecretStr("")
+
+
+settings = Settings()
+
+DATABASE_URL = settings.database_url.get_secret_value()
+TEST_DATABASE_URL = settings.test_database_url.get_secret_value()
+REDIS_URL = settings.redis_url.get_secret_value()
+DEBUG = settings.debug
+DEV_STATUS = settings.dev_status
+CACHE_STATUS = settings.cache_status
+SECRET_KEY = settings.secret_key.get_secret_value()
+ADMIN_USERNAME = settings.admin_username
+ADMIN_PASSWORD = settings.admin_password.get_secret_value()
+TRANSLATE_URL = settings.translate_url
+TRANSLATE_TOKEN = settings.translate_token.get_secret_value()

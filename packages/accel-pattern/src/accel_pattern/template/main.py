@@ -1,0 +1,53 @@
+"""The service: `uvicorn main:app`."""
+
+from app.api.v1.router import router
+from app.core.config import (
+    ADMIN_PASSWORD,
+    ADMIN_USERNAME,
+    BASE_DIR_PROJECT,
+    CACHE_STATUS,
+    DEBUG,
+    SECRET_KEY,
+)
+from app.core.db import DatabaseManager
+from app.core.security import AuthJWT
+from app.core.useintegration import gtapi
+from app.models import File, Task, TaskExecution, User
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from accel_admin import mount_admin
+from accel_pattern import base_pattern, moscow_tz
+
+app = FastAPI(title="A service built with accel")
+
+base_pattern(
+    app,
+    routers=(router,),
+    timezone=moscow_tz,
+    cache_status=CACHE_STATUS,
+    debug=DEBUG,
+    base_dir=BASE_DIR_PROJECT,
+    database_manager=DatabaseManager,
+    secret_key=SECRET_KEY,
+    useintegration=[gtapi],
+)
+
+AuthJWT.mount_auth(app)
+
+mount_admin(
+    app,
+    SECRET_KEY,
+    ADMIN_PASSWORD,
+    ADMIN_USERNAME,
+    models=[User, File, Task, TaskExecution],
+    database_manager=DatabaseManager,
+)
+
+INDEX = (BASE_DIR_PROJECT / "app" / "index.html").read_text(encoding="utf-8")
+
+
+@app.get("/", include_in_schema=False)
+async def index() -> HTMLResponse:
+    """Show what there is to see."""
+    return HTMLResponse(INDEX)

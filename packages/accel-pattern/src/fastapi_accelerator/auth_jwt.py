@@ -1,0 +1,5 @@
+"""JWT authentication."""
+
+from accel_auth import BaseAuthJWT, jwt_auth
+
+__all__ = ["BaseAuthJWT", "jwt_auth"]

@@ -1,0 +1,5 @@
+"""ORM."""
+
+from accel_db import OrmAsync
+
+__all__ = ["OrmAsync"]

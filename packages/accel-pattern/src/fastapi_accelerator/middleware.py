@@ -1,0 +1,5 @@
+"""Middleware."""
+
+from accel_pattern import ServiceLayer
+
+__all__ = ["ServiceLayer"]

@@ -1,0 +1,5 @@
+"""Alembic environment."""
+
+from accel_db import AlembicEnv
+
+__all__ = ["AlembicEnv"]

@@ -1,0 +1,201 @@
+"""What a client reads when something goes wrong."""
+
+import logging
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+import accel_pattern
+from accel_db import NotFound
+from accel_integration import CircuitBreakerError
+from accel_pattern import (
+    HTTPException401,
+    HTTPException403,
+    HTTPException404,
+    MissingStateError,
+    base_pattern,
+)
+
+MEMBERS = {
+    *("type", "title", "status", "detail", "instance"),
+    *("context", "error_id", "datetime", "http_method", "request_path"),
+}
+DEBUG_MEMBERS = {"host", "query_params", "user-agent", "traceback"}
+
+
+class Login(BaseModel):
+    name: str
+    password: int
+
+
+@pytest.fixture
+def client(app, browse):
+    base_pattern(app)
+
+    @app.get("/forbidden")
+    async def forbidden() -> None:
+        raise HTTPException403
+
+    @app.get("/teapot")
+    async def teapot() -> None:
+        raise HTTPException(418, {"kind": "oolong"}, {"X-Tea": "yes"})
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError("secret: hunter2")
+
+    @app.get("/gone")
+    async def gone() -> None:
+        raise HTTPException(304)
+
+    @app.post("/login")
+    async def login(login: Login) -> str:
+        return login.name
+
+    return browse(raise_server_exceptions=False)
+
+
+def test_every_error_has_one_shape(client):
+    answers = [
+        client.get("/forbidden"),
+        client.get("/nowhere"),
+        client.put("/login"),
+        client.post("/login", json={}),
+        client.get("/teapot"),
+        client.get("/crash"),
+    ]
+
+    assert [a.status_code for a in answers] == [403, 404, 405, 422, 418, 500]
+    for answer in answers:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["x-request-id"]
+        assert set(answer.json()) == MEMBERS
+        assert answer.json()["status"] == answer.status_code
+
+
+def test_says_what_the_handler_said(client):
+    assert client.get("/forbidden").json()["detail"] == HTTPException403.detail
+    teapot = client.get("/teapot")
+    assert teapot.json()["detail"] == {"kind": "oolong"}
+    assert teapot.headers["x-tea"] == "yes"
+
+
+def test_repeats_nothing_that_may_be_secret(client):
+    crash = client.get("/crash?token=hunter2", headers={"User-Agent": "hunter2"})
+    invalid = client.post("/login", json={"name": "me", "password": "hunter2"})
+
+    assert "hunter2" not in crash.text
+    assert "hunter2" not in invalid.text
+    assert invalid.json()["detail"][0]["loc"] == ["body", "password"]
+
+
+def test_debug_shows_the_query_and_the_traceback(app, browse):
+    base_pattern(app, debug=True)
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError("boom")
+
+    client = browse(raise_server_exceptions=False)
+    answer = client.get("/crash?a=1").json()
+
+    assert set(answer) == MEMBERS | DEBUG_MEMBERS
+    assert answer["query_params"] == {"a": "1"}
+    assert "RuntimeError: boom" in answer["traceback"]
+
+
+def test_error_id_is_in_the_log(client, caplog):
+    caplog.set_level(logging.INFO, "accel_pattern.errors")
+
+    error_id = client.get("/nowhere").json()["error_id"]
+
+    assert any(error_id in record.getMessage() for record in caplog.records)
+
+
+def test_status_without_a_body_has_none(client):
+    response = client.get("/gone")
+
+    assert response.status_code == 304
+    assert response.content == b""
+
+
+def test_missing_host_header_is_no_crash(app):
+    """An HTTP/1.0 client sends none."""
+    base_pattern(app, debug=True)
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b""}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/nowhere",
+        "raw_path": b"/nowhere",
+        "query_string": b"",
+        "headers": [],
+        "http_version": "1.0",
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "client": None,
+        "root_path": "",
+    }
+    import asyncio
+
+    asyncio.run(app(scope, receive, send))
+
+    assert sent[0]["status"] == 404
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
+def test_http_exceptions_go_by_their_name(status):
+    error = getattr(accel_pattern, f"HTTPException{status}")()
+
+    assert error.status_code == status
+    assert error.detail
+    assert getattr(accel_pattern, f"HTTPException{status}")("why").detail == "why"
+
+
+def test_401_carries_a_challenge():
+    assert HTTPException401().headers == {"WWW-Authenticate": "Bearer"}
+    assert HTTPException401(headers={"WWW-Authenticate": "Basic"}).headers == {
+        "WWW-Authenticate": "Basic"
+    }
+    assert HTTPException404().headers is None
+
+
+class TestErrorsOfTheOtherPackages:
+    def test_missing_row_is_404(self, app, browse):
+        base_pattern(app)
+
+        @app.get("/")
+        async def read() -> None:
+            raise NotFound("User", 7)
+
+        answer = browse().get("/")
+
+        assert answer.status_code == 404
+        assert "User" in answer.json()["detail"]
+
+    def test_open_breaker_is_503_with_retry_after(self, app, browse):
+        base_pattern(app)
+        error = CircuitBreakerError.__new__(CircuitBreakerError)
+        error.retry_after = 2.3
+
+        @app.get("/")
+        async def call() -> None:
+            raise error
+
+        answer = browse().get("/")
+
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "3"
+
+
+def test_state_that_is_missing_says_where_to_set_it():
+    with pytest.raises(MissingStateError, match=r"`app\.state\.TIMEZONE` is not set"):
+        accel_pattern.TIMEZONE(FastAPI())
