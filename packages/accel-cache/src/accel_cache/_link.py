@@ -286,13 +286,11 @@ class Link:
         )
         self._connection = connection = self._pool.connection_class(**options)
         await connection.connect()
-        # The only private attribute of redis-py in use: a test pins it, and
-        # without it the slower exchange takes over.
-        writer = getattr(connection, "_writer", None)
-        if writer is None:
+        transport = _transport_of(connection)
+        if transport is None:
             return SerialExchange(connection, self._lost)
         exchange = MultiplexedExchange(self._on_invalidate, self._lost)
-        exchange.attach(writer.transport)
+        exchange.attach(transport)
         if self._tracking:
             (reply,) = await exchange.send([(b"CLIENT", b"TRACKING", b"ON")], None)
             if isinstance(reply, Exception):
@@ -349,6 +347,14 @@ async def _until_loop_ends(link: Link) -> AsyncGenerator[None, None]:
         # Finalized by the loop, or by `aclose`, which has closed it already.
         link._guard = None  # noqa: SLF001 - this function is a part of Link
         await link.aclose()
+
+
+def _transport_of(connection: Any) -> asyncio.Transport | None:
+    # The only private attribute of redis-py in use: a test pins it, and without
+    # it the slower exchange takes over.
+    writer = getattr(connection, "_writer", None)
+    transport = getattr(writer, "transport", None)
+    return cast("asyncio.Transport | None", transport)
 
 
 def _reason(exc: BaseException) -> str:

