@@ -168,7 +168,10 @@ class CircuitBreaker(StatefulStrategy["BreakerState"]):
         elif self.statuses or abandonable:
             weaver.line(f"{circuit}.finished(r, {epoch}, {lease}, 0.0)")
         elif self.failure_rate is not None:
-            weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
+            with weaver.block(f"if {lease} is None and {epoch} == {circuit}.epoch:"):
+                weaver.line(f"{circuit}.window.count_success()")
+            with weaver.block("else:"):
+                weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
         else:
             with weaver.block(f"if {lease} is not None or {circuit}.failures:"):
                 weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
@@ -209,9 +212,9 @@ class BreakerState:
         self._open_until = 0.0
         self._probes: list[Lease] = []
         self._successes = 0
-        self._window: RateWindow | None = None
+        self.window: RateWindow | None = None
         if policy.failure_rate is not None:
-            self._window = RateWindow(policy.window, policy.clock)
+            self.window = RateWindow(policy.window, policy.clock)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._scope}: {self.state}>"
@@ -286,8 +289,8 @@ class BreakerState:
             if not self._settle(epoch, lease):
                 return
             self.failures = 0
-            if self._window is not None:
-                self._window.add(failed=False)
+            if self.window is not None:
+                self.window.count_success()
             if lease is None or not lease.is_probe:
                 return
             self._successes += 1
@@ -307,8 +310,8 @@ class BreakerState:
             if not self._settle(epoch, lease):
                 return
             self.failures += 1
-            if self._window is not None:
-                self._window.add(failed=True)
+            if self.window is not None:
+                self.window.count_failure()
             if lease is not None and lease.is_probe:
                 self._open("half_open")
             elif self._has_failed_enough():
@@ -334,9 +337,9 @@ class BreakerState:
 
     def _has_failed_enough(self) -> bool:
         policy = self.policy
-        if self._window is None or policy.failure_rate is None:
+        if self.window is None or policy.failure_rate is None:
             return self.failures >= policy.fail_threshold
-        failed, total = self._window.counts()
+        failed, total = self.window.counts()
         return total >= policy.min_calls and failed >= policy.failure_rate * total
 
     def _open(self, old: str) -> None:
@@ -352,8 +355,8 @@ class BreakerState:
         self._probes = []
         if closed:
             self._half_open = False
-            if self._window is not None:
-                self._window.clear()
+            if self.window is not None:
+                self.window.clear()
         new = self.state
         if new != old and self._hub:
             scope = self._scope
@@ -365,10 +368,5 @@ class BreakerState:
 
     def _reject(self, retry_after: float | None) -> Any:
         scope = self._scope
-        if self._hub:
-            self._hub.emit(
-                CallRejected(
-                    endpoint=scope.endpoint, origin=scope.origin, reason="open"
-                )
-            )
+        self._hub.tell(CallRejected, scope, reason="open")
         raise CircuitBreakerError(str(scope), retry_after, isolated=retry_after is None)

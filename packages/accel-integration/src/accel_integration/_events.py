@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from accel_integration._context import Scope
+
 __all__ = [
     "BreakerChanged",
     "CallFinished",
@@ -128,6 +130,11 @@ class Hub:
         """Pass every event on to *parent*."""
         if parent not in self._parents:
             self._parents.append(parent)
+
+    def tell(self, kind: type[Event], scope: Scope, **details: Any) -> None:
+        """Tell the listeners of an event of *kind* in *scope*, if there are any."""
+        if self:
+            self.emit(kind(endpoint=scope.endpoint, origin=scope.origin, **details))
 
     def emit(self, event: Event) -> None:
         """Hand *event* to every listener; what they raise is logged, not passed on."""

@@ -42,7 +42,10 @@ class Fallback(Strategy):
             self._look_at(fn_or_value)
 
     def _look_at(self, func: Callable[..., Any]) -> None:
-        parameters = inspect.signature(func).parameters
+        try:
+            parameters = inspect.signature(func).parameters
+        except ValueError:  # Some builtins keep their parameters to themselves.
+            return
         self._takes_exc = "exc" in parameters
         self._takes_call = bool(set(parameters) - {"exc"})
 
@@ -95,12 +98,5 @@ class Answerer:
         """Tell the listeners, and answer."""
         if (exchange := EXCHANGE.get()) is not None:
             exchange.fallbacks += 1
-        if self.hub:
-            self.hub.emit(
-                FallbackUsed(
-                    endpoint=self.scope.endpoint,
-                    origin=self.scope.origin,
-                    error=type(exc).__name__,
-                )
-            )
+        self.hub.tell(FallbackUsed, self.scope, error=type(exc).__name__)
         return self.policy.reply(exc, args, kwargs)

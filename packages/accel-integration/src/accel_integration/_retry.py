@@ -280,16 +280,9 @@ class Retrier:
         if (exchange := EXCHANGE.get()) is not None:
             exchange.attempts += 1
             exchange.forget_response()
-        if self.hub:
-            self.hub.emit(
-                RetryScheduled(
-                    endpoint=self.scope.endpoint,
-                    origin=self.scope.origin,
-                    attempt=attempt,
-                    delay=wait,
-                    error=error,
-                )
-            )
+        self.hub.tell(
+            RetryScheduled, self.scope, attempt=attempt, delay=wait, error=error
+        )
 
     def sleep(self, seconds: float) -> Awaitable[Any]:
         """Wait, on the clock of the policy if that can sleep itself."""

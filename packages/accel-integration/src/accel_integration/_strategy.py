@@ -76,6 +76,7 @@ class StatefulStrategy(Strategy, Generic[S]):
     def __init__(self, clock: Clock = time.monotonic) -> None:
         super().__init__(clock)
         self._states: dict[Scope, S] = {}
+        self._hubs: dict[Scope, Hub] = {}
 
     def new_state(self, scope: Scope, hub: Hub) -> S:
         """Return the state in which *scope* begins."""
@@ -83,21 +84,23 @@ class StatefulStrategy(Strategy, Generic[S]):
 
     def at(self, endpoint: str | Callable[..., Any], origin: str = "") -> S:
         """Return the state for *endpoint* (a function or its full name) at *origin*."""
-        return self.state_for(Scope(name_of(endpoint), origin), Hub(self.hub))
-
-    def state_for(self, scope: Scope, hub: Hub) -> S:
-        """Return the state of *scope*, made on its first use."""
-        if (state := self._states.get(scope)) is None:
-            state = self._states.setdefault(scope, self.new_state(scope, hub))
-        return state
+        return self._state_of(Scope(name_of(endpoint), origin))
 
     def bind(self, weaver: Weaver, stem: str) -> str:
         """Bind the state for the function being woven; return its name."""
-        hub = Hub(self.hub, weaver.hub)
-        return weaver.bind(stem, self.state_for(weaver.scope, hub))
+        state = self._state_of(weaver.scope)
+        self._hubs[weaver.scope].forward_to(weaver.hub)
+        return weaver.bind(stem, state)
 
     def forget_states(self) -> None:
         self._states.clear()
+        self._hubs.clear()
+
+    def _state_of(self, scope: Scope) -> S:
+        if (state := self._states.get(scope)) is None:
+            hub = self._hubs.setdefault(scope, Hub(self.hub))
+            state = self._states.setdefault(scope, self.new_state(scope, hub))
+        return state
 
 
 def name_of(endpoint: str | Callable[..., Any]) -> str:
@@ -224,7 +227,9 @@ def refuse_generators(func: Callable[..., Any]) -> None:
         raise TypeError(msg)
 
 
-def warn_of_doubts(outer: Strategy, inner: Strategy, endpoint: str) -> None:
+def warn_of_doubts(
+    outer: Strategy, inner: Strategy, endpoint: str, *, stacklevel: int = 4
+) -> None:
     """Warn if *outer* should perhaps not be outside of *inner*."""
     if (doubt := outer.doubts(inner)) is not None:
-        warnings.warn(f"{endpoint}: {doubt}", OrderWarning, stacklevel=5)
+        warnings.warn(f"{endpoint}: {doubt}", OrderWarning, stacklevel=stacklevel)

@@ -149,10 +149,5 @@ class ThrottleState:
 
     def _reject(self, wait: float) -> NoReturn:
         scope = self._scope
-        if self._hub:
-            self._hub.emit(
-                CallRejected(
-                    endpoint=scope.endpoint, origin=scope.origin, reason="throttled"
-                )
-            )
+        self._hub.tell(CallRejected, scope, reason="throttled")
         raise ThrottlingError(str(scope), self._policy.calls_per_second, wait)

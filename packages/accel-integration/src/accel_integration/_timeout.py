@@ -73,13 +73,7 @@ class Timeout(Strategy):
         weaver.line(f"r = await {run}({segment}(*args, **kwargs), {name})")
 
     def _tell(self, hub: Hub, weaver: Weaver) -> None:
-        if hub:
-            scope = weaver.scope
-            hub.emit(
-                CallTimedOut(
-                    endpoint=scope.endpoint, origin=scope.origin, seconds=self.seconds
-                )
-            )
+        hub.tell(CallTimedOut, weaver.scope, seconds=self.seconds)
 
 
 class Entry:
@@ -145,18 +139,13 @@ class AsyncLimit:
             weakref.WeakKeyDictionary()
         )
 
-    def lane(self) -> Lane:
-        """Return the lane of the running loop."""
+    def enter(self) -> tuple[Lane, Entry]:
+        """Put the current task into the queue of its loop."""
         loop = asyncio.get_running_loop()
         lane = self._lane
         if lane is None or lane.loop() is not loop:
             self._lane = lane = self._lanes.setdefault(loop, Lane(loop))
-        return lane
-
-    def enter(self, lane: Lane) -> Entry:
-        """Put the current task into the queue of *lane*."""
-        loop = asyncio.get_running_loop()
-        if (task := asyncio.current_task()) is None:
+        if (task := asyncio.current_task(loop)) is None:
             msg = "`sp.Timeout` has no task to cancel: await the call inside of a task."
             raise RuntimeError(msg)
         entry = Entry(task, loop.time() + self.seconds)
@@ -164,11 +153,18 @@ class AsyncLimit:
         if not lane.armed:
             lane.armed = True
             loop.call_at(entry.deadline, lane.fire)
-        return entry
+        return lane, entry
 
     def has_expired(self) -> bool:
         """Tell whether the current task is being cancelled by this limit."""
-        return asyncio.current_task() in self.lane().expiring
+        lane = self._lanes.get(asyncio.get_running_loop())
+        return lane is not None and asyncio.current_task() in lane.expiring
+
+    def expire_also(self, task: "asyncio.Task[Any]") -> None:
+        """Treat *task* like the current one, on whose behalf it is being cancelled."""
+        expiring = self._lanes[asyncio.get_running_loop()].expiring
+        expiring.add(task)
+        task.add_done_callback(expiring.discard)
 
     def error(self) -> StabilityTimeoutError:
         """Tell the listeners, and return what to raise."""
@@ -177,14 +173,17 @@ class AsyncLimit:
 
 
 def nearest_deadline(seconds: float) -> float:
-    """Return the deadline for a call that may take *seconds* from now."""
+    """Return the deadline for a call that may take *seconds* from now.
+
+    It is on the clock of the event loop, which is `time.monotonic` everywhere.
+    """
     mine = time.monotonic() + seconds
     outer = DEADLINE.get()
     return mine if outer is None or mine < outer else outer
 
 
 @types.coroutine
-def run_within(
+def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has its price
     coro: Coroutine[Any, Any, Any], limit: AsyncLimit
 ) -> Generator[Any, Any, Any]:
     """Run *coro*, and cancel it when its time is over."""
@@ -192,42 +191,44 @@ def run_within(
         awaited = coro.send(None)
     except StopIteration as stop:
         return stop.value
-    lane = limit.lane()
     try:
-        entry = limit.enter(lane)
+        lane, entry = limit.enter()
     except RuntimeError:
         coro.close()
         raise
     task = entry.task
-    token = DEADLINE.set(nearest_deadline(limit.seconds))
+    outer = DEADLINE.get()
+    mine = entry.deadline
+    token: contextvars.Token[float | None] | None
+    token = DEADLINE.set(mine if outer is None or mine < outer else outer)
     try:
-        return (yield from resume(coro, awaited))
+        # The first suspension is handed up by hand, with what comes back for it.
+        while True:
+            try:
+                yield awaited
+            except BaseException as exc:  # noqa: BLE001 - it belongs to the coroutine
+                try:
+                    awaited = coro.throw(exc)
+                except StopIteration as stop:
+                    return stop.value
+            else:
+                return (yield from coro)
     except asyncio.CancelledError as exc:
         if entry.fired and task is not None:
             entry.fired = False
             if task.uncancel() <= entry.cancelling:
                 raise limit.error() from exc
         raise
+    except GeneratorExit:
+        # Dropped in the middle, perhaps by the garbage collector, in its own context.
+        token = None
+        raise
     finally:
         if entry.fired and task is not None:
             task.uncancel()
         lane.leave(entry)
-        DEADLINE.reset(token)
-
-
-@types.coroutine
-def resume(coro: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
-    """Run *coro*, which has been stepped once and waits for *awaited*."""
-    while True:
-        try:
-            yield awaited
-        except BaseException as exc:  # noqa: BLE001 - it belongs to the coroutine
-            try:
-                awaited = coro.throw(exc)
-            except StopIteration as stop:
-                return stop.value
-        else:
-            return (yield from coro)
+        if token is not None:
+            DEADLINE.reset(token)
 
 
 async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:

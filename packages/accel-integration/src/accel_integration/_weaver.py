@@ -45,6 +45,7 @@ class Weaver:
         self.timeouts: list[str] = []
         self.names: dict[str, Any] = {INNERMOST: func}
         self._is_native = is_native
+        self._innermost_call = f"r = {self.wait}{INNERMOST}(*args, **kwargs)"
         self._functions: list[str] = []
         self._lines: list[str] = []
         self._depth = 1
@@ -73,15 +74,15 @@ class Weaver:
 
     def call_innermost(self) -> None:
         """Write the call of the decorated function."""
-        self.line(f"r = {self.wait}{INNERMOST}(*args, **kwargs)")
+        self.line(self._innermost_call)
 
     def segment(self, body: Body) -> str:
         """Write *body* as a function of its own; return its name."""
         lines, depth = self._lines, self._depth
         self._lines, self._depth = [], 1
         body()
-        alone = len(self._lines) == 1
-        name = INNERMOST if alone and self._is_native else self._close_function()
+        calls_only = self._lines == [f"    {self._innermost_call}"]
+        name = INNERMOST if calls_only and self._is_native else self._close_function()
         self._lines, self._depth = lines, depth
         return name
 

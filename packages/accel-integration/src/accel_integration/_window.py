@@ -10,9 +10,11 @@ BUCKETS = 10
 class RateWindow:
     """Failures and calls of the last *seconds*, in ten buckets that are reused.
 
-    Adding takes the same short time however many calls there are; the window moves in
+    Counting takes the same short time however many calls there are; the window moves in
     steps of a tenth of its length.
     """
+
+    __slots__ = ("_clock", "_failed", "_index", "_per_second", "_slot", "_total")
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._per_second = BUCKETS / seconds
@@ -24,22 +26,30 @@ class RateWindow:
         self._failed = [0] * BUCKETS
         self._total = [0] * BUCKETS
         self._slot = int(self._clock() * self._per_second)
+        self._index = self._slot % BUCKETS
 
-    def add(self, *, failed: bool) -> None:
-        """Count one call."""
-        index = self._move()
-        self._total[index] += 1
-        self._failed[index] += failed
+    def count_success(self) -> None:
+        """Count a call that went well."""
+        slot = int(self._clock() * self._per_second)
+        if slot != self._slot:
+            self._move_to(slot)
+        self._total[self._index] += 1
+
+    def count_failure(self) -> None:
+        """Count a call that failed."""
+        self.count_success()
+        self._failed[self._index] += 1
 
     def counts(self) -> tuple[int, int]:
         """Return how many calls have failed, and how many there were."""
-        self._move()
+        slot = int(self._clock() * self._per_second)
+        if slot != self._slot:
+            self._move_to(slot)
         return sum(self._failed), sum(self._total)
 
-    def _move(self) -> int:
-        slot = int(self._clock() * self._per_second)
+    def _move_to(self, slot: int) -> None:
         for passed in range(min(BUCKETS, slot - self._slot)):
             index = (self._slot + 1 + passed) % BUCKETS
             self._failed[index] = self._total[index] = 0
-        self._slot = max(self._slot, slot)
-        return self._slot % BUCKETS
+        self._slot = slot
+        self._index = slot % BUCKETS

@@ -1,0 +1,193 @@
+"""Hedges: ask again beside a slow call, and take what comes first."""
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar
+
+from accel_integration._context import EXCHANGE, Exchange, Scope, Seconds, seconds_of
+from accel_integration._events import CallHedged, Hub
+from accel_integration._retry import doubt_fallback
+from accel_integration._strategy import Strategy
+from accel_integration._timeout import AsyncLimit
+from accel_integration._weaver import Body, Weaver
+
+__all__ = ["Hedge"]
+
+
+class Hedge(Strategy):
+    """Make a call once more if it has not answered after *delay*; the first one wins.
+
+    The others are cancelled; in threads, where that is impossible, they are left alone.
+    Only for calls that may be made twice. A call that fails before its delay fails.
+    See Dean and Barroso, "The Tail at Scale".
+
+    Args:
+        delay: How long to wait, best about the 95th percentile of the duration.
+        max_hedges: How many further calls there may be.
+    """
+
+    watches_failures = True
+    repeats = True
+    is_concurrent: ClassVar[bool] = True
+
+    def __init__(self, delay: Seconds, *, max_hedges: int = 1) -> None:
+        super().__init__()
+        if max_hedges < 1:
+            msg = f'"max_hedges" must be >= 1: {max_hedges!r}'
+            raise ValueError(msg)
+        self.delay = seconds_of(delay)
+        self.max_hedges = max_hedges
+
+    def describe(self) -> str:
+        times = "once" if self.max_hedges == 1 else f"up to {self.max_hedges} times"
+        return f"asks {times} more when there is no answer after {self.delay:g} s"
+
+    def doubts(self, inner: Strategy) -> str | None:
+        return doubt_fallback(self, inner)
+
+    def weave(self, weaver: Weaver, body: Body) -> None:
+        hub = Hub(self.hub, weaver.hub)
+        limits = [weaver.names[name] for name in weaver.timeouts]
+        race = Race if weaver.is_async else SyncRace
+        name = weaver.bind("race", race(self, weaver.scope, hub, limits))
+        segment = weaver.segment(body)
+        weaver.line(f"r = {weaver.wait}{name}.run({segment}, args, kwargs)")
+
+
+class Racing:
+    """A hedge in one place."""
+
+    def __init__(
+        self, policy: Hedge, scope: Scope, hub: Hub, limits: Sequence[Any]
+    ) -> None:
+        self.policy = policy
+        self.scope = scope
+        self.hub = hub
+        # The Timeouts around it.
+        self.limits = limits
+
+    def tell(self, attempt: int) -> None:
+        """Tell the listeners that a further call is made."""
+        self.hub.tell(CallHedged, self.scope, attempt=attempt)
+
+
+class Race(Racing):
+    """A hedge of tasks."""
+
+    async def run(
+        self,
+        func: Callable[..., Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call *func*, perhaps more than once, and return the first answer."""
+        runners: dict[asyncio.Task[Any], Exchange] = {}
+
+        def start() -> None:
+            context, exchange = contextvars.copy_context(), Exchange()
+            context.run(EXCHANGE.set, exchange)
+            task = asyncio.create_task(func(*args, **kwargs), context=context)
+            runners[task] = exchange
+
+        start()
+        try:
+            winner = await self._first(runners, start)
+        finally:
+            await self._stop(list(runners))
+        adopt(runners[winner])
+        return winner.result()
+
+    async def _first(
+        self, runners: dict[asyncio.Task[Any], Exchange], start: Callable[[], None]
+    ) -> asyncio.Task[Any]:
+        """Return who has an answer first, or who failed last if nobody has."""
+        while True:
+            running = [task for task in runners if not task.done()]
+            may_start = len(runners) <= self.policy.max_hedges
+            done, _ = await asyncio.wait(
+                running,
+                timeout=self.policy.delay if may_start else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                if not task.cancelled() and task.exception() is None:
+                    return task
+            if done and len(done) == len(running):
+                return done.pop()
+            if not done:
+                self.tell(len(runners) + 1)
+                start()
+
+    async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Cancel who is still running, and wait until they have stopped."""
+        running = [task for task in tasks if not task.done()]
+        expired = [limit for limit in self.limits if has_expired(limit)]
+        for task in running:
+            for limit in expired:
+                limit.expire_also(task)
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        for (
+            task
+        ) in tasks:  # Look at what was raised, so that asyncio does not complain.
+            if task.done() and not task.cancelled():
+                task.exception()
+
+
+def has_expired(limit: Any) -> bool:
+    """Tell whether *limit* has just ended the current task."""
+    return isinstance(limit, AsyncLimit) and limit.has_expired()
+
+
+def adopt(winner: Exchange) -> None:
+    """Note what the winner has seen as what the call has seen."""
+    if (exchange := EXCHANGE.get()) is not None:
+        exchange.status = winner.status
+        exchange.retry_after = winner.retry_after
+
+
+class SyncRace(Racing):
+    """A hedge of threads."""
+
+    def run(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call *func*, perhaps more than once, and return the first answer."""
+        outcomes: queue.SimpleQueue[tuple[BaseException | None, Any, Exchange]]
+        outcomes = queue.SimpleQueue()
+
+        def work(exchange: Exchange) -> None:
+            EXCHANGE.set(exchange)
+            try:
+                outcomes.put((None, func(*args, **kwargs), exchange))
+            except BaseException as exc:  # noqa: BLE001 - raised by whoever waits
+                outcomes.put((exc, None, exchange))
+
+        def start() -> None:
+            context = contextvars.copy_context()
+            target = (work, Exchange())
+            threading.Thread(target=context.run, args=target, daemon=True).start()
+
+        start()
+        started, running = 1, 1
+        while True:
+            may_start = started <= self.policy.max_hedges
+            try:
+                error, result, exchange = outcomes.get(
+                    timeout=self.policy.delay if may_start else None
+                )
+            except queue.Empty:
+                self.tell(started + 1)
+                start()
+                started, running = started + 1, running + 1
+                continue
+            running -= 1
+            if error is None:
+                adopt(exchange)
+                return result
+            if not running:
+                raise error

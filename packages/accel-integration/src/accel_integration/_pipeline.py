@@ -1,0 +1,56 @@
+"""Pipelines: several strategies as one."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from accel_integration._strategy import Plan, Strategy, is_async, warn_of_doubts
+
+__all__ = ["Pipeline"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Pipeline:
+    """Strategies in the order in which they would be stacked, the outermost first.
+
+    As a decorator it is the same as the stack. `call` needs no decorator: all its calls
+    share one state under the *name* of the pipeline.
+    """
+
+    def __init__(self, *strategies: Strategy, name: str = "pipeline") -> None:
+        self.strategies = strategies
+        self.name = name
+        for position, outer in enumerate(strategies):
+            for inner in strategies[position + 1 :]:
+                warn_of_doubts(outer, inner, name, stacklevel=3)
+        self._plans: dict[bool, Plan] = {}
+
+    def __call__(self, func: Callable[P, R]) -> Callable[P, R]:
+        wrapper: Callable[P, R] = Plan.around(func, self.strategies).wrapper
+        return wrapper
+
+    def __repr__(self) -> str:
+        steps = ", ".join(strategy.describe() for strategy in self.strategies)
+        return f"<{type(self).__name__} {self.name!r}: {steps}>"
+
+    def call(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call *func* once under these strategies; await the result if it is async."""
+        wants_await = is_async(func)
+        if (plan := self._plans.get(wants_await)) is None:
+            plan = Plan(
+                apply_async if wants_await else apply, self.strategies, self.name
+            )
+            self._plans[wants_await] = plan
+        result: R = plan.wrapper(func, *args, **kwargs)
+        return result
+
+
+def apply(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call *func*."""
+    return func(*args, **kwargs)
+
+
+async def apply_async(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call *func*, and await it."""
+    return await func(*args, **kwargs)

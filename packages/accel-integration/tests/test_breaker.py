@@ -1,0 +1,475 @@
+"""Circuit breakers open, probe and close, whatever happens in between."""
+
+import asyncio
+import threading
+import time
+
+import httpx
+import pytest
+
+from accel_integration import (
+    CircuitBreakerError,
+    StabilityTimeoutError,
+    ThrottlingError,
+    sp,
+)
+from accel_integration.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+class Upstream:
+    """Does what it is told, and counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+        self.error = None
+        self.gate = None
+
+    async def __call__(self):
+        self.calls += 1
+        error = self.error
+        if self.gate is not None:
+            await self.gate.wait()
+        if error is not None:
+            raise error
+        return "ok"
+
+
+async def trip(call, upstream, times=3):
+    upstream.error = OSError("down")
+    for _ in range(times):
+        with pytest.raises(OSError, match="down"):
+            await call()
+    upstream.error = None
+
+
+async def test_opens_after_failures_in_a_row_and_says_for_how_long(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+    call = breaker(upstream)
+    await trip(call, upstream)
+    clock.advance(4)
+
+    with pytest.raises(CircuitBreakerError, match=r"again in 6\.0 s") as caught:
+        await call()
+
+    assert breaker.state == "open"
+    assert caught.value.retry_after == 6.0
+    assert caught.value.http_status == 503
+    assert upstream.calls == 3
+
+
+async def test_a_success_ends_a_row_of_failures(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(3, clock=clock)
+    call = breaker(upstream)
+
+    for _ in range(100):
+        await trip(call, upstream, times=2)
+        await call()
+
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("probes", [1, 3])
+async def test_half_open_lets_exactly_the_probes_through(clock, probes):
+    upstream = Upstream()
+    call = sp.CircuitBreaker(1, 10, probes=probes, clock=clock)(upstream)
+    await trip(call, upstream, times=1)
+    clock.advance(10)
+    upstream.calls, upstream.gate = 0, asyncio.Event()
+
+    tasks = [asyncio.create_task(call()) for _ in range(50)]
+    await asyncio.sleep(0)
+    upstream.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert upstream.calls == probes
+    assert results.count("ok") == probes
+    assert sum(isinstance(r, CircuitBreakerError) for r in results) == 50 - probes
+
+
+async def test_closes_once_all_probes_succeed(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+    call = breaker(upstream)
+    await trip(call, upstream, times=1)
+    clock.advance(10)
+
+    assert breaker.state == "half_open"
+    await call()
+    assert breaker.state == "half_open"
+    await call()
+    assert breaker.state == "closed"
+
+
+async def test_a_failed_probe_opens_it_again_for_the_whole_time(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = breaker(upstream)
+    await trip(call, upstream, times=1)
+    clock.advance(10)
+    await trip(call, upstream, times=1)
+    clock.advance(9.9)
+
+    with pytest.raises(CircuitBreakerError):
+        await call()
+    assert breaker.state == "open"
+
+
+async def test_a_success_from_before_the_trip_does_not_close_it(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+    call = breaker(upstream)
+    upstream.gate = asyncio.Event()
+    slow = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    gate, upstream.gate = upstream.gate, None
+    await trip(call, upstream)
+
+    clock.advance(10)
+    gate.set()
+    assert await slow == "ok"
+
+    assert breaker.state == "half_open"
+
+
+async def test_a_failure_from_before_the_trip_does_not_reopen_it(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = breaker(upstream)
+    upstream.gate, upstream.error = asyncio.Event(), OSError("late")
+    slow = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    gate, upstream.gate = upstream.gate, None
+    await trip(call, upstream, times=1)
+    clock.advance(10)
+    await call()
+
+    gate.set()
+    with pytest.raises(OSError, match="late"):
+        await slow
+
+    assert breaker.state == "closed"
+
+
+async def test_cancellation_is_no_failure(clock):
+    upstream = Upstream()
+    upstream.gate = asyncio.Event()
+    breaker = sp.CircuitBreaker(1, clock=clock)
+    call = breaker(upstream)
+
+    for _ in range(5):
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert breaker.state == "closed"
+
+
+async def test_a_cancelled_probe_gives_its_place_back(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = breaker(upstream)
+    await trip(call, upstream, times=1)
+    clock.advance(10)
+    upstream.gate = asyncio.Event()
+    probe = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probe
+    upstream.gate = None
+
+    assert await call() == "ok"
+    assert breaker.state == "closed"
+
+
+async def test_a_probe_that_never_answers_loses_its_lease(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = breaker(upstream)
+    await trip(call, upstream, times=1)
+    clock.advance(10)
+    upstream.gate = asyncio.Event()
+    lost = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    gate, upstream.gate = upstream.gate, None
+    with pytest.raises(CircuitBreakerError):
+        await call()
+
+    clock.advance(10)
+    upstream.error = OSError("down")
+    with pytest.raises(OSError, match="down"):
+        await call()
+    upstream.error = None
+    gate.set()
+    await lost
+
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), TypeError("x"), ThrottlingError("it", 1, 1)]
+)
+async def test_mistakes_and_rejections_do_not_count(clock, error):
+    upstream = Upstream()
+    upstream.error = error
+    breaker = sp.CircuitBreaker(1, clock=clock)
+
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            await breaker(upstream)()
+
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("fused", [True, False])
+async def test_an_outer_timeout_counts_as_a_failure(clock, fused):
+    breaker = sp.CircuitBreaker(2, clock=clock)
+
+    @breaker
+    async def hang():
+        await asyncio.sleep(60)
+
+    async def inner():
+        return await hang()
+
+    call = sp.Timeout(0.01)(hang if fused else inner)
+    for _ in range(2):
+        with pytest.raises(StabilityTimeoutError):
+            await call()
+
+    assert breaker.state == ("open" if fused else "closed")
+
+
+def test_an_outer_timeout_counts_for_sync_functions_at_once(clock):
+    breaker = sp.CircuitBreaker(2, clock=clock)
+    done = threading.Event()
+
+    @sp.Timeout(0.01)
+    @breaker
+    def hang():
+        done.wait(5)
+
+    for _ in range(2):
+        with pytest.raises(StabilityTimeoutError):
+            hang()
+    assert breaker.state == "open"
+
+    done.set()
+    time.sleep(0.01)
+    assert breaker.state == "open"
+
+
+def test_sync_functions_share_one_circuit_among_threads(clock):
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    calls, gate = [], threading.Event()
+
+    @breaker
+    def call():
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionError
+        gate.wait(5)
+
+    with pytest.raises(ConnectionError):
+        call()
+    clock.advance(10)
+    refused = []
+
+    def attempt():
+        try:
+            call()
+        except CircuitBreakerError as exc:
+            refused.append(exc)
+
+    threads = [threading.Thread(target=attempt) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    while len(refused) < 19:
+        time.sleep(0.001)
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+    assert len(calls) == 2
+    assert breaker.state == "closed"
+
+
+async def test_isolate_refuses_everything_until_close(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(clock=clock)
+    call = breaker(upstream)
+
+    breaker.isolate()
+    clock.advance(1_000)
+    with pytest.raises(
+        CircuitBreakerError, match=r"isolated by hand.*`close\(\)`"
+    ) as e:
+        await call()
+    assert e.value.retry_after is None
+    assert breaker.state == "isolated"
+    breaker.close()
+
+    assert await call() == "ok"
+
+
+async def test_isolate_holds_for_places_that_come_later(clock):
+    breaker = sp.CircuitBreaker(clock=clock)
+    breaker.isolate()
+
+    call = breaker(Upstream())
+
+    with pytest.raises(CircuitBreakerError):
+        await call()
+
+
+async def test_one_bad_origin_does_not_open_the_others(clock):
+    breaker = sp.CircuitBreaker(1, clock=clock)
+
+    class Api:
+        def __init__(self, origin):
+            self.origin = origin
+
+    @breaker
+    async def fetch(api):
+        if api.origin == "http://bad":
+            raise ConnectionError
+        return "ok"
+
+    with pytest.raises(ConnectionError):
+        await fetch(Api("http://bad"))
+
+    assert await fetch(Api("http://good")) == "ok"
+    assert breaker.at(fetch, "http://bad").state == "open"
+    assert breaker.at(fetch, "http://good").state == "closed"
+    assert breaker.state == "open"
+
+
+async def test_two_functions_do_not_share_a_circuit(clock):
+    breaker = sp.CircuitBreaker(1, clock=clock)
+    first, second = Upstream(), Upstream()
+
+    @breaker
+    async def a():
+        return await first()
+
+    @breaker
+    async def b():
+        return await second()
+
+    await trip(a, first, times=1)
+
+    assert await b() == "ok"
+
+
+async def test_failure_rate_needs_enough_calls(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=10, window=10, clock=clock)
+    call = breaker(upstream)
+
+    await trip(call, upstream, times=9)
+    assert breaker.state == "closed"
+    await trip(call, upstream, times=1)
+    assert breaker.state == "open"
+
+
+async def test_failure_rate_counts_a_share_not_a_row(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=10, window=10, clock=clock)
+    call = breaker(upstream)
+
+    for _ in range(30):
+        for _ in range(5):
+            await call()
+        await trip(call, upstream, times=4)
+
+    assert breaker.state == "closed"
+
+
+async def test_window_forgets_old_failures(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, window=10, clock=clock)
+    call = breaker(upstream)
+    await trip(call, upstream, times=3)
+    clock.advance(11)
+
+    await trip(call, upstream, times=3)
+
+    assert breaker.state == "closed"
+
+
+async def test_slow_calls_count_as_failures(clock):
+    breaker = sp.CircuitBreaker(2, slow_call=1, clock=clock)
+
+    @breaker
+    async def slow(seconds):
+        clock.advance(seconds)
+        return "ok"
+
+    assert await slow(2) == "ok"
+    assert breaker.state == "closed"
+    assert await slow(2) == "ok"
+
+    assert breaker.state == "open"
+
+
+async def test_a_status_counts_only_when_it_is_named(clock):
+    named = sp.CircuitBreaker(1, statuses={503}, clock=clock)
+    plain = sp.CircuitBreaker(1, clock=clock)
+
+    async def fetch():
+        return httpx.Response(503)
+
+    assert (await named(fetch)()).status_code == 503
+    assert (await plain(fetch)()).status_code == 503
+
+    assert named.state == "open"
+    assert plain.state == "closed"
+
+
+async def test_listeners_hear_of_changes_and_rejections(clock):
+    upstream = Upstream()
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = breaker(upstream)
+    heard = []
+    unsubscribe = breaker.subscribe(heard.append)
+
+    await trip(call, upstream, times=1)
+    with pytest.raises(CircuitBreakerError):
+        await call()
+    clock.advance(10)
+    await call()
+    unsubscribe()
+    breaker.isolate()
+
+    assert [(e.name, getattr(e, "new", None)) for e in heard] == [
+        ("integration.breaker", "open"),
+        ("integration.rejected", None),
+        ("integration.breaker", "half_open"),
+        ("integration.breaker", "closed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fail_threshold": 0}, '"fail_threshold", "probes" and "min_calls"'),
+        ({"probes": 0}, '"probes"'),
+        ({"failure_rate": 0}, '"failure_rate" must be > 0 and <= 1: 0'),
+        ({"failure_rate": 1.5}, '"failure_rate"'),
+        ({"statuses": {42}}, r'"statuses" must be HTTP statuses .* \[42\]'),
+    ],
+)
+def test_senseless_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        sp.CircuitBreaker(**options)

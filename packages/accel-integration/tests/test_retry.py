@@ -1,0 +1,363 @@
+"""Retries ask again when it may help, and know when to stop."""
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+from hypothesis import given, strategies as st
+
+from accel_integration import (
+    CircuitBreakerError,
+    MaxRetriesExceededError,
+    StabilityTimeoutError,
+    sp,
+)
+from accel_integration._outcome import parse_retry_after
+from accel_integration.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+class Flaky:
+    """Fails a number of times, then answers "ok"."""
+
+    def __init__(self, failures, error=OSError):
+        self.left = failures
+        self.error = error
+        self.calls = 0
+
+    async def __call__(self):
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return "ok"
+
+
+def response(status, **headers):
+    headers = {key.replace("_", "-"): value for key, value in headers.items()}
+    return httpx.Response(status, headers=headers)
+
+
+async def test_succeeds_when_a_later_attempt_does():
+    clock, flaky = FakeClock(), Flaky(2)
+
+    answer = await sp.RetryPattern(3, timedelta(seconds=1), clock=clock)(flaky)()
+
+    assert answer == "ok"
+    assert flaky.calls == 3
+    assert clock.sleeps == [1.0, 1.0]
+
+
+def test_sync_functions_are_retried_too():
+    clock, calls = FakeClock(), []
+
+    @sp.RetryPattern(3, 2, clock=clock)
+    def flaky():
+        calls.append(1)
+        if len(calls) < 3:
+            raise OSError
+        return "ok"
+
+    assert flaky() == "ok"
+    assert clock.sleeps == [2.0, 2.0]
+
+
+async def test_gives_up_with_the_last_failure_as_cause_and_status():
+    @sp.RetryPattern(2, 0)
+    @sp.Timeout(0.005)
+    async def hangs():
+        await anyio_forever()
+
+    with pytest.raises(MaxRetriesExceededError, match="after 2 attempts") as caught:
+        await hangs()
+
+    assert isinstance(caught.value.__cause__, StabilityTimeoutError)
+    assert caught.value.http_status == 504
+    assert caught.value.attempts == 2
+
+
+async def anyio_forever():
+    import anyio
+
+    await anyio.sleep_forever()
+
+
+def test_exhaustion_is_a_bad_gateway_not_too_many_requests():
+    error = MaxRetriesExceededError("it", 3, OSError(), "it was the last attempt")
+
+    assert error.http_status == 502
+    assert str(error) == (
+        "it failed after 3 attempts, the last one with OSError: "
+        "it was the last attempt."
+    )
+
+
+@pytest.mark.parametrize("mistake", [KeyError, TypeError, AttributeError, NameError])
+async def test_own_mistakes_are_not_retried(mistake):
+    flaky = Flaky(1, mistake)
+
+    with pytest.raises(mistake):
+        await sp.RetryPattern(3, 0)(flaky)()
+
+    assert flaky.calls == 1
+
+
+async def test_validation_errors_of_pydantic_are_not_retried():
+    from pydantic import TypeAdapter, ValidationError
+
+    calls = []
+
+    @sp.RetryPattern(3, 0)
+    async def invalid():
+        calls.append(1)
+        TypeAdapter(int).validate_python("x")
+
+    with pytest.raises(ValidationError):
+        await invalid()
+    assert len(calls) == 1
+
+
+async def test_on_names_what_to_retry_even_our_own_mistakes():
+    flaky, other = Flaky(1, KeyError), Flaky(1, ConnectionError)
+    retry = sp.RetryPattern(3, 0, on=KeyError)
+
+    assert await retry(flaky)() == "ok"
+    with pytest.raises(ConnectionError):
+        await retry(other)()
+
+
+async def test_on_may_be_a_function_of_the_exception():
+    flaky = Flaky(1, OSError(111, "refused"))
+    retry = sp.RetryPattern(3, 0, on=lambda exc: exc.errno == 111)
+
+    assert await retry(flaky)() == "ok"
+
+
+async def test_an_open_breaker_is_not_waited_for():
+    clock, flaky = FakeClock(), Flaky(9)
+    breaker = sp.CircuitBreaker(1)
+    call = sp.RetryPattern(5, clock=clock)(breaker(flaky))
+
+    with pytest.raises(CircuitBreakerError):
+        await call()
+
+    assert flaky.calls == 1
+    assert clock.sleeps == [1.0]
+
+
+async def test_cancellation_is_never_retried():
+    import asyncio
+
+    flaky = Flaky(1, asyncio.CancelledError)
+
+    with pytest.raises(asyncio.CancelledError):
+        await sp.RetryPattern(3, 0)(flaky)()
+
+    assert flaky.calls == 1
+
+
+def test_no_attempts_at_all_is_refused():
+    with pytest.raises(ValueError, match='"max_attempts" must be >= 1: 0'):
+        sp.RetryPattern(0)
+
+
+async def test_retry_if_looks_at_the_result():
+    answers = iter(["busy", "busy", "done"])
+
+    @sp.RetryPattern(3, 0, retry_if=lambda answer: answer == "busy")
+    async def poll():
+        return next(answers)
+
+    assert await poll() == "done"
+
+
+async def test_unwanted_result_of_the_last_attempt_is_returned():
+    @sp.RetryPattern(2, 0, retry_if=lambda answer: answer == "busy")
+    async def poll():
+        return "busy"
+
+    assert await poll() == "busy"
+
+
+async def test_a_status_counts_only_when_it_is_named():
+    replies = iter([response(503), response(404)])
+
+    @sp.RetryPattern(3, 0, statuses={503})
+    async def fetch():
+        return next(replies)
+
+    assert (await fetch()).status_code == 404
+
+
+async def test_statuses_filter_exceptions_about_a_status():
+    calls = []
+
+    @sp.RetryPattern(3, 0, statuses={503})
+    async def fetch():
+        calls.append(1)
+        request = httpx.Request("GET", "http://x")
+        httpx.Response(404, request=request).raise_for_status()
+
+    with pytest.raises(httpx.HTTPStatusError):
+        await fetch()
+    assert len(calls) == 1
+
+
+async def test_retry_after_is_honoured_in_seconds():
+    clock = FakeClock()
+    replies = iter([response(429, retry_after="7"), response(200)])
+
+    @sp.RetryPattern(3, 1, statuses={429}, clock=clock)
+    async def fetch():
+        return next(replies)
+
+    assert (await fetch()).status_code == 200
+    assert clock.sleeps == [7.0]
+
+
+async def test_gives_up_when_asked_to_wait_longer_than_max_delay():
+    clock = FakeClock()
+    calls = []
+
+    @sp.RetryPattern(3, 1, max_delay=5, clock=clock)
+    async def fetch():
+        calls.append(1)
+        request = httpx.Request("GET", "http://x")
+        reply = httpx.Response(429, headers={"retry-after": "999999"}, request=request)
+        reply.raise_for_status()
+
+    with pytest.raises(MaxRetriesExceededError, match="longer wait than `max_delay`"):
+        await fetch()
+    assert len(calls) == 1
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        (" 3 ", 3.0),
+        ("-3", None),
+        ("1e9", None),
+        ("nan", None),
+        ("٣", None),
+        ("soon", None),
+        ("9" * 100, None),
+        ("Thu, 99 Foo 2026 00:00:00 GMT", None),
+        (None, None),
+        (b"3", None),
+    ],
+)
+def test_retry_after_header_is_read_with_care(header, seconds):
+    assert parse_retry_after(header) == seconds
+
+
+def test_retry_after_may_be_a_date():
+    now = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    header = format_datetime(now + timedelta(seconds=90), usegmt=True)
+
+    assert parse_retry_after(header, now.timestamp()) == 90.0
+    assert parse_retry_after(header, now.timestamp() + 100) == 0.0
+
+
+@given(st.text(max_size=80))
+def test_no_header_breaks_the_reading(text):
+    seconds = parse_retry_after(text)
+
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("backoff", "waits"),
+    [
+        ("constant", [2, 2, 2, 2]),
+        ("linear", [2, 4, 6, 8]),
+        ("exponential", [2, 4, 8, 10]),
+        (lambda attempt: 3 * attempt, [3, 6, 9, 10]),
+    ],
+)
+def test_waits_grow_as_told_up_to_max_delay(backoff, waits):
+    retry = sp.RetryPattern(9, 2, backoff=backoff, max_delay=10)
+
+    assert [retry.wait_before(attempt, 0) for attempt in range(1, 5)] == waits
+
+
+@given(
+    jitter=st.sampled_from(["full", "equal", "decorrelated"]),
+    attempt=st.integers(1, 10_000),
+    last=st.floats(0, 10),
+    seed=st.integers(),
+)
+def test_jitter_stays_within_its_bounds(jitter, attempt, last, seed):
+    retry = sp.RetryPattern(
+        9,
+        0.5,
+        backoff="exponential",
+        jitter=jitter,
+        max_delay=10,
+        rng=random.Random(seed),
+    )
+    base = min(10, 0.5 * 2.0 ** min(attempt - 1, 60))
+    lowest = {"full": 0, "equal": base / 2, "decorrelated": 0.5}[jitter]
+    highest = {"full": base, "equal": base}.get(jitter, min(10, 3 * max(last, 0.5)))
+
+    wait = retry.wait_before(attempt, last)
+
+    assert lowest <= wait <= highest
+
+
+async def test_budget_bounds_the_retries_of_many_calls():
+    budget = sp.RetryBudget(ratio=0.1, reserve=5)
+    calls = []
+
+    @sp.RetryPattern(3, 0, budget=budget)
+    async def down():
+        calls.append(1)
+        raise OSError
+
+    for _ in range(100):
+        with pytest.raises(MaxRetriesExceededError):
+            await down()
+
+    assert 100 + 5 <= len(calls) <= 100 + 5 + 10
+
+
+async def test_spent_budget_says_so():
+    budget = sp.RetryBudget(ratio=0, reserve=1)
+    call = sp.RetryPattern(3, 0, budget=budget)(Flaky(9))
+
+    with pytest.raises(MaxRetriesExceededError, match="the retry budget is spent"):
+        await call()
+
+
+async def test_does_not_wait_beyond_the_deadline():
+    flaky = Flaky(9)
+    call = sp.Timeout(0.5)(sp.RetryPattern(3, 60)(flaky_api(flaky)))
+    start = time.monotonic()
+
+    with pytest.raises(MaxRetriesExceededError, match="the deadline comes before"):
+        await call(None)
+
+    assert time.monotonic() - start < 0.4
+
+
+def flaky_api(flaky):
+    async def call(api):
+        return await flaky()
+
+    return call
+
+
+def test_says_in_words_what_it_does():
+    retry = sp.RetryPattern(
+        4, 0.5, backoff="exponential", jitter="full", statuses={503}
+    )
+
+    assert retry.describe() == (
+        "tries up to 4 times, 0.5 s apart with exponential backoff and full jitter, "
+        "also on status 503"
+    )

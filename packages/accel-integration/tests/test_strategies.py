@@ -1,0 +1,591 @@
+"""Fallbacks, bulkheads, hedges, adaptive limits, chaos, pipelines, and their order."""
+
+import asyncio
+import functools
+import inspect
+import random
+import threading
+import time
+import warnings
+
+import pytest
+
+from accel_integration import (
+    BulkheadFullError,
+    CircuitBreakerError,
+    MaxRetriesExceededError,
+    OrderWarning,
+    StabilityTimeoutError,
+    sp,
+)
+from accel_integration.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+async def down(*args, **kwargs):
+    raise ConnectionError("down")
+
+
+# Fallback ------------------------------------------------------------------------
+
+
+async def test_fallback_may_be_a_value_which_nobody_can_spoil():
+    call = sp.Fallback([])(down)
+
+    first = await call()
+    first.append("spoilt")
+
+    assert await call() == []
+
+
+async def test_fallback_without_parameters_is_called_without_any():
+    assert await sp.Fallback(lambda: "else")(down)(1, b=2) == "else"
+
+
+async def test_fallback_sees_the_exception_and_the_arguments():
+    async def otherwise(a, exc, *, b):
+        return a, b, str(exc)
+
+    assert await sp.Fallback(otherwise)(down)(1, b=2) == (1, 2, "down")
+
+
+async def test_fallback_may_want_only_the_exception():
+    assert await sp.Fallback(lambda exc: str(exc) + "!")(down)(1, b=2) == "down!"
+
+
+async def test_fallback_answers_rejections_too():
+    breaker = sp.CircuitBreaker()
+    breaker.isolate()
+
+    call = sp.Fallback(lambda exc: type(exc).__name__)(breaker(down))
+
+    assert await call() == "CircuitBreakerError"
+
+
+async def test_fallback_for_other_exceptions_stays_out_of_it():
+    with pytest.raises(ConnectionError):
+        await sp.Fallback("else", on=KeyError)(down)()
+
+
+def test_fallback_of_a_sync_function_is_sync():
+    @sp.Fallback(lambda a: a * 2)
+    def broken(a):
+        raise ConnectionError
+
+    assert broken(2) == 4
+    with pytest.raises(TypeError, match="give a sync function"):
+        sp.Fallback(down)(lambda: None)
+
+
+# Bulkhead ------------------------------------------------------------------------
+
+
+async def test_bulkhead_refuses_what_is_too_much():
+    gate = asyncio.Event()
+    call = sp.Bulkhead(3)(gate.wait)
+
+    tasks = [asyncio.create_task(call()) for _ in range(5)]
+    await asyncio.sleep(0)
+    gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert results.count(True) == 3
+    full = [r for r in results if isinstance(r, BulkheadFullError)]
+    assert len(full) == 2
+    assert "already has 3 calls under way" in str(full[0])
+
+
+async def test_bulkhead_hands_places_on_in_the_order_of_arrival():
+    order = []
+
+    @sp.Bulkhead(1, max_wait=5)
+    async def work(number):
+        await asyncio.sleep(0)
+        order.append(number)
+
+    await asyncio.gather(*(work(number) for number in range(5)))
+
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def test_bulkhead_wait_ends():
+    gate = asyncio.Event()
+    bulkhead = sp.Bulkhead(1, max_wait=0.01)
+    call = bulkhead(gate.wait)
+    first = asyncio.create_task(call())
+    await asyncio.sleep(0)
+
+    with pytest.raises(BulkheadFullError):
+        await call()
+    gate.set()
+    await first
+
+    assert bulkhead.at(gate.wait).active == 0
+
+
+async def test_bulkhead_limits_who_may_wait():
+    gate = asyncio.Event()
+    call = sp.Bulkhead(1, max_wait=5, max_waiting=1)(gate.wait)
+    tasks = [asyncio.create_task(call()) for _ in range(3)]
+    await asyncio.sleep(0)
+    gate.set()
+
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(r) for r in results] == [bool, bool, BulkheadFullError]
+
+
+async def test_bulkhead_loses_no_place_to_cancellation():
+    gate = asyncio.Event()
+    bulkhead = sp.Bulkhead(1, max_wait=5)
+
+    @bulkhead
+    async def call():
+        await gate.wait()
+
+    running, waiting, last = (asyncio.create_task(call()) for _ in range(3))
+    await asyncio.sleep(0)
+    running.cancel()
+    waiting.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    gate.set()
+    await last
+
+    assert bulkhead.at(call).active == 0
+
+
+def test_bulkhead_holds_threads_back():
+    active, seen = [], []
+
+    @sp.Bulkhead(2, max_wait=5)
+    def work():
+        active.append(1)
+        seen.append(len(active))
+        time.sleep(0.002)
+        active.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(seen) == 10
+    assert max(seen) <= 2
+
+
+# Adaptive limit ------------------------------------------------------------------
+
+
+async def run_at_load(limit, clock, duration, rounds):
+    state = limit.at("it")
+    for _ in range(rounds):
+        starts = [state.enter() for _ in range(int(state.limit))]
+        clock.advance(duration)
+        for start in starts:
+            state.succeeded(start)
+    return state.limit
+
+
+async def test_adaptive_limit_grows_while_latency_stays():
+    clock = FakeClock()
+    limit = sp.AdaptiveLimit(10, maximum=100, clock=clock)
+
+    assert await run_at_load(limit, clock, 0.1, 30) > 50
+
+
+async def test_adaptive_limit_shrinks_when_latency_rises():
+    clock = FakeClock()
+    limit = sp.AdaptiveLimit(50, clock=clock)
+    before = await run_at_load(limit, clock, 0.1, 3)
+
+    after = await run_at_load(limit, clock, 1.0, 1)
+
+    assert after < before / 2
+
+
+async def test_adaptive_limit_shrinks_on_failures_and_refuses_the_rest():
+    limit = sp.AdaptiveLimit(2, minimum=1)
+    call = limit(down)
+    for _ in range(20):
+        with pytest.raises(ConnectionError):
+            await call()
+
+    assert limit.at(down).limit == 1
+
+    limit.at(down).enter()
+    with pytest.raises(BulkheadFullError, match="already has 1 calls"):
+        await call()
+
+
+async def test_adaptive_limit_learns_nothing_from_cancellation():
+    limit = sp.AdaptiveLimit(5)
+
+    @limit
+    async def hang():
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(hang())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert (limit.at(hang).active, limit.at(hang).limit) == (0, 5.0)
+
+
+# Hedge ---------------------------------------------------------------------------
+
+
+async def test_hedge_takes_the_first_answer_and_cancels_the_other():
+    ended = []
+
+    @sp.Hedge(0.01)
+    async def call():
+        number = len(ended)
+        ended.append("running")
+        try:
+            await asyncio.sleep(60 if number == 0 else 0)
+        except asyncio.CancelledError:
+            ended[number] = "cancelled"
+            raise
+        ended[number] = "won"
+        return number
+
+    assert await call() == 1
+    assert ended == ["cancelled", "won"]
+
+
+async def test_hedge_is_not_made_for_a_fast_call():
+    calls = []
+
+    @sp.Hedge(5)
+    async def call():
+        calls.append(1)
+        return "ok"
+
+    assert await call() == "ok"
+    assert calls == [1]
+
+
+async def test_hedge_fails_when_all_have_failed():
+    @sp.Hedge(0.001, max_hedges=2)
+    async def call():
+        await asyncio.sleep(0.01)
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await call()
+
+
+async def test_hedge_survives_the_failure_of_one():
+    calls = []
+
+    @sp.Hedge(0.01)
+    async def call():
+        calls.append(1)
+        if len(calls) == 1:
+            await asyncio.sleep(0.02)
+            raise ConnectionError
+        await asyncio.sleep(0.03)
+        return "ok"
+
+    assert await call() == "ok"
+
+
+async def test_hedge_takes_everybody_along_when_it_is_cancelled():
+    running, everybody = set(), asyncio.Event()
+
+    @sp.Hedge(0.001, max_hedges=2)
+    async def call():
+        task = asyncio.current_task()
+        running.add(task)
+        if len(running) == 3:
+            everybody.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            running.remove(task)
+
+    task = asyncio.create_task(call())
+    await everybody.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert running == set()
+
+
+async def test_timeout_around_a_hedge_counts_as_a_failure_of_the_breaker_inside():
+    breaker = sp.CircuitBreaker(1)
+
+    @sp.Timeout(0.01)
+    @sp.Hedge(0.001)
+    @breaker
+    async def hang():
+        await asyncio.sleep(60)
+
+    with pytest.raises(StabilityTimeoutError):
+        await hang()
+
+    assert breaker.state == "open"
+
+
+def test_hedge_of_threads_takes_the_first_answer():
+    calls, gate = [], threading.Event()
+
+    @sp.Hedge(0.01)
+    def call():
+        calls.append(1)
+        if len(calls) == 1:
+            gate.wait(5)
+            return "slow"
+        return "fast"
+
+    assert call() == "fast"
+    gate.set()
+
+
+def test_hedge_of_threads_fails_when_all_have_failed():
+    @sp.Hedge(0.001)
+    def call():
+        time.sleep(0.01)
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        call()
+
+
+# Chaos ---------------------------------------------------------------------------
+
+
+async def test_chaos_fails_and_delays_its_share():
+    clock = FakeClock()
+    chaos = sp.Chaos(
+        error_rate=0.3,
+        latency_rate=0.5,
+        latency=2,
+        rng=random.Random(7),
+        clock=clock,
+    )
+
+    async def fine():
+        return "ok"
+
+    call = chaos(fine)
+    results = await asyncio.gather(
+        *(call() for _ in range(1_000)), return_exceptions=True
+    )
+
+    assert 250 < sum(isinstance(r, ConnectionError) for r in results) < 350
+    assert 450 < clock.sleeps.count(2.0) < 550
+
+
+async def test_chaos_can_be_switched_off_while_it_runs():
+    is_on = False
+    call = sp.Chaos(error_rate=1, error=OSError("chaos"), enabled=lambda: is_on)
+
+    @call
+    async def fine():
+        return "ok"
+
+    assert await fine() == "ok"
+    is_on = True
+    with pytest.raises(OSError, match="chaos"):
+        await fine()
+
+
+# Pipeline ------------------------------------------------------------------------
+
+
+async def test_pipeline_is_the_same_as_the_stack():
+    flaky = iter([ConnectionError(), "ok"])
+
+    @sp.pipeline(sp.Timeout(1), sp.RetryPattern(2, 0))
+    async def fetch():
+        answer = next(flaky)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert await fetch() == "ok"
+
+
+async def test_pipeline_calls_what_was_never_decorated():
+    breaker = sp.CircuitBreaker(2)
+    pipeline = sp.pipeline(sp.RetryPattern(2, 0), breaker)
+
+    with pytest.raises(MaxRetriesExceededError):
+        await pipeline.call(down, 1, key=2)
+    with pytest.raises(CircuitBreakerError):
+        await pipeline.call(asyncio.sleep, 0)
+
+    assert breaker.at("pipeline").state == "open"
+
+
+def test_pipeline_calls_sync_functions():
+    assert sp.pipeline(sp.Timeout(5), sp.Throttling(5)).call(divmod, 7, 2) == (3, 1)
+
+
+# Fusing and order ----------------------------------------------------------------
+
+
+async def test_stacked_decorators_become_one_function():
+    @sp.Fallback("else")
+    @sp.RetryPattern(2, 0)
+    @sp.CircuitBreaker()
+    @sp.Throttling()
+    async def call(a, b):
+        """Do something."""
+
+    assert call.__wrapped__.__code__.co_name == "call"
+    assert not hasattr(call.__wrapped__, "__wrapped__")
+    assert call.__doc__ == "Do something."
+    assert inspect.iscoroutinefunction(call)
+    assert list(inspect.signature(call).parameters) == ["a", "b"]
+
+
+async def test_a_foreign_decorator_in_between_is_not_dropped():
+    seen = []
+
+    def foreign(func):
+        @functools.wraps(func)
+        async def wrapper(*args):
+            seen.append(args)
+            return await func(*args)
+
+        return wrapper
+
+    @sp.Timeout(1)
+    @foreign
+    @sp.RetryPattern(2, 0)
+    async def call(a):
+        return a
+
+    assert await call(1) == 1
+    assert seen == [(1,)]
+
+
+async def test_methods_stay_methods():
+    class Client:
+        @sp.RetryPattern()
+        async def get(self, a):
+            return self, a
+
+    client = Client()
+
+    assert await client.get(1) == (client, 1)
+
+
+async def test_partials_and_callable_objects_are_decorated_too():
+    class Caller:
+        async def __call__(self, a):
+            return a
+
+    async def add(a, b):
+        return a + b
+
+    assert await sp.Timeout(1)(Caller())(3) == 3
+    assert await sp.Timeout(1)(functools.partial(add, 1))(2) == 3
+
+
+def test_generators_are_refused():
+    async def stream():
+        yield 1
+
+    with pytest.raises(TypeError, match="it is a generator"):
+        sp.RetryPattern()(stream)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "message"),
+    [
+        (sp.RetryPattern(), sp.Fallback(1), "never sees a failure"),
+        (sp.CircuitBreaker(), sp.Fallback(1), "never sees a failure"),
+        (sp.Hedge(1), sp.Fallback(1), "never sees a failure"),
+        (sp.Throttling(), sp.RetryPattern(), "escape the limit"),
+        (sp.Bulkhead(), sp.RetryPattern(), "keeps its place while it waits"),
+        (sp.AdaptiveLimit(), sp.RetryPattern(), "keeps its place while it waits"),
+        (sp.Timeout(1), sp.Timeout(2), "always ends before the inner one"),
+        (sp.Chaos(), sp.RetryPattern(), "Put the Chaos innermost"),
+    ],
+)
+def test_doubtful_order_is_warned_of(outer, inner, message):
+    with pytest.warns(OrderWarning, match=message) as caught:
+        outer(inner(down))
+
+    assert caught[0].filename == __file__
+
+
+def test_doubtful_order_of_a_pipeline_is_warned_of():
+    with pytest.warns(OrderWarning, match="escape the limit") as caught:
+        sp.pipeline(sp.Throttling(), sp.Timeout(), sp.RetryPattern())
+
+    assert caught[0].filename == __file__
+
+
+def test_sensible_orders_are_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sp.Timeout()(sp.RetryPattern()(down))
+        sp.pipeline(
+            sp.Fallback(1),
+            sp.Timeout(30),
+            sp.RetryPattern(),
+            sp.CircuitBreaker(),
+            sp.Throttling(),
+            sp.Bulkhead(),
+            sp.Timeout(5),
+            sp.Chaos(),
+        )
+
+
+def test_every_strategy_says_in_words_what_it_does():
+    words = [
+        strategy.describe()
+        for strategy in (
+            sp.AdaptiveLimit(),
+            sp.Bulkhead(5, max_wait=1),
+            sp.Chaos(error_rate=0.1, latency_rate=0.5, latency=2),
+            sp.CircuitBreaker(failure_rate=0.5, slow_call=3, statuses={503}),
+            sp.CircuitBreaker(),
+            sp.Fallback("x"),
+            sp.Fallback(down),
+            sp.Hedge(0.2),
+            sp.Throttling(5, burst=2, max_wait=1),
+            sp.Timeout(3),
+        )
+    ]
+
+    assert words == [
+        "allows 1 to 200 calls at once, as latency tells",
+        "allows 5 calls at once, waiting up to 1 s",
+        "fails 10% of the calls on purpose, and delays 50% by 2 s",
+        (
+            "opens for 10 s when 50% of the calls of 10 s fail, calls over 3 s "
+            "included, also on status 503"
+        ),
+        "opens for 10 s after 3 failures in a row",
+        "falls back to a fixed value",
+        "falls back to down",
+        "asks once more when there is no answer after 0.2 s",
+        "allows 5 calls per second and 2 at once, waiting up to 1 s",
+        "gives up after 3 s",
+    ]
+    assert repr(sp.Timeout(3)) == "<Timeout: gives up after 3 s>"
+
+
+async def test_failing_listener_is_logged_and_harms_nobody(caplog):
+    retry = sp.RetryPattern(2, 0)
+    heard = []
+
+    def broken(event):
+        raise RuntimeError("listener")
+
+    retry.subscribe(broken)
+    retry.subscribe(heard.append)
+    with pytest.raises(MaxRetriesExceededError):
+        await retry(down)()
+
+    assert [event.attempt for event in heard] == [1]
+    assert "A listener of 'integration.retry' failed." in caplog.text

@@ -1,0 +1,155 @@
+"""Throttles keep to their rate, with bursts and with waiting."""
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from accel_integration import ThrottlingError, sp
+from accel_integration.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+async def ok():
+    return "ok"
+
+
+async def count_admitted(call, times):
+    results = await asyncio.gather(
+        *(call() for _ in range(times)), return_exceptions=True
+    )
+    return results.count("ok")
+
+
+async def test_admits_as_many_at_once_as_in_a_second():
+    call = sp.Throttling(10, clock=FakeClock())(ok)
+
+    assert await count_admitted(call, 15) == 10
+
+
+async def test_lets_one_more_through_per_interval():
+    clock = FakeClock()
+    call = sp.Throttling(10, clock=clock)(ok)
+    await count_admitted(call, 10)
+
+    clock.advance(0.25)
+
+    assert await count_admitted(call, 10) == 2
+
+
+async def test_burst_may_be_smaller_than_the_rate():
+    call = sp.Throttling(10, burst=1, clock=FakeClock())(ok)
+
+    assert await count_admitted(call, 5) == 1
+
+
+async def test_rejection_says_when_the_next_call_is_free():
+    call = sp.Throttling(2, burst=1, clock=FakeClock())(ok)
+    await call()
+
+    with pytest.raises(
+        ThrottlingError, match="limited to 2 calls per second"
+    ) as caught:
+        await call()
+
+    assert caught.value.retry_after == pytest.approx(0.5, abs=1e-2)
+    assert caught.value.http_status == 429
+
+
+async def test_rate_may_be_less_than_one():
+    clock = FakeClock()
+    call = sp.Throttling(0.5, clock=clock)(ok)
+
+    assert await count_admitted(call, 3) == 1
+    clock.advance(2)
+    assert await count_admitted(call, 3) == 1
+
+
+async def test_waits_for_its_turn_up_to_max_wait():
+    clock = FakeClock(auto=False)
+    call = sp.Throttling(1, burst=1, max_wait=2, clock=clock)(ok)
+
+    tasks = [asyncio.create_task(call()) for _ in range(5)]
+    await asyncio.sleep(0)
+    waits = sorted(clock.sleeps)
+    for _ in range(3):
+        clock.advance(1)
+        await asyncio.sleep(0)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert waits == pytest.approx([1, 2], abs=0.01)
+    assert results.count("ok") == 3
+    assert sum(isinstance(r, ThrottlingError) for r in results) == 2
+
+
+async def test_a_cancelled_wait_gives_its_turn_back():
+    clock = FakeClock(auto=False)
+    call = sp.Throttling(1, burst=1, max_wait=1.5, clock=clock)(ok)
+    await call()
+    waiter = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    waiter.cancel()
+    await asyncio.gather(waiter, return_exceptions=True)
+
+    second = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    clock.advance(1)
+
+    assert await second == "ok"
+
+
+def test_threads_share_one_rate():
+    call_count = []
+    throttle = sp.Throttling(50, clock=FakeClock())
+
+    @throttle
+    def call():
+        call_count.append(1)
+
+    def work():
+        for _ in range(50):
+            with contextlib.suppress(ThrottlingError):
+                call()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(call_count) == 50
+
+
+@settings(deadline=None)
+@given(
+    rate=st.floats(0.1, 1000),
+    burst=st.integers(1, 50),
+    gaps=st.lists(st.floats(0, 5), max_size=200),
+)
+def test_no_interval_ever_sees_more_than_burst_and_rate_allow(rate, burst, gaps):
+    clock = FakeClock()
+    throttle = sp.Throttling(rate, burst=burst, clock=clock)
+    state = throttle.at("it")
+    admitted = []
+
+    for gap in gaps:
+        clock.advance(gap / rate)
+        try:
+            state.reserve()
+        except ThrottlingError:
+            continue
+        admitted.append(clock())
+
+    for first, start in enumerate(admitted):
+        for last in range(first, len(admitted)):
+            allowed = burst + (admitted[last] - start) * rate
+            assert last - first + 1 <= allowed + 0.01
+
+
+@pytest.mark.parametrize("options", [{"calls_per_second": 0}, {"burst": 0}])
+def test_senseless_options_are_refused(options):
+    with pytest.raises(ValueError, match="must be >"):
+        sp.Throttling(**options)

@@ -1,0 +1,258 @@
+"""Timeouts end what takes too long, and nothing else."""
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+
+from accel_integration import StabilityTimeoutError, sp, time_left
+
+pytestmark = pytest.mark.anyio
+
+
+@sp.Timeout(0.01)
+async def hang():
+    await asyncio.sleep(60)
+
+
+async def test_ends_a_call_that_hangs():
+    with pytest.raises(StabilityTimeoutError, match=r"took longer than 0\.01 s"):
+        await hang()
+
+
+async def test_its_error_is_a_timeout_error_and_a_gateway_timeout():
+    with pytest.raises(TimeoutError) as caught:
+        await hang()
+
+    assert caught.value.http_status == 504
+
+
+async def test_leaves_the_task_usable():
+    with pytest.raises(StabilityTimeoutError):
+        await hang()
+
+    await asyncio.sleep(0.001)
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_passes_results_exceptions_and_arguments():
+    @sp.Timeout(1)
+    async def divide(a, b):
+        await asyncio.sleep(0)
+        return a / b
+
+    assert await divide(6, b=3) == 2
+    with pytest.raises(ZeroDivisionError):
+        await divide(1, 0)
+
+
+async def test_does_not_relabel_the_timeout_error_of_the_function():
+    @sp.Timeout(1)
+    async def own():
+        await asyncio.sleep(0)
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own") as caught:
+        await own()
+    assert not isinstance(caught.value, StabilityTimeoutError)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_cancellation_from_outside_propagates(steps):
+    @sp.Timeout(1)
+    async def patient():
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(patient())
+    for _ in range(steps + 1):
+        await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_cancellation_wins_over_an_expiry_in_the_same_moment():
+    task = asyncio.create_task(hang())
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+
+    with pytest.raises((asyncio.CancelledError, StabilityTimeoutError)):
+        await task
+    assert task.cancelled() or task.cancelling() == 0
+
+
+async def test_cleanup_may_take_its_time():
+    cleaned = []
+
+    @sp.Timeout(0.01)
+    async def tidy():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(True)
+
+    with pytest.raises(StabilityTimeoutError):
+        await tidy()
+    assert cleaned == [True]
+
+
+async def test_result_of_a_function_that_swallows_the_cancellation_is_kept():
+    @sp.Timeout(0.01)
+    async def stubborn():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "kept"
+
+    assert await stubborn() == "kept"
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_many_calls_end_each_at_its_own_time():
+    @sp.Timeout(0.05)
+    async def work(seconds):
+        await asyncio.sleep(seconds)
+        return seconds
+
+    jobs = [work(0.2 if number % 3 == 0 else 0.001) for number in range(300)]
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+
+    late = [r for r in results if isinstance(r, StabilityTimeoutError)]
+    assert len(late) == 100
+    assert results.count(0.001) == 200
+
+
+async def test_nested_timeouts_tell_which_one_it_was():
+    @sp.Timeout(5)
+    @sp.Timeout(0.01)
+    async def inner():
+        await asyncio.sleep(60)
+
+    @sp.Timeout(0.01)
+    async def outer():
+        await longer()
+
+    @sp.Timeout(5)
+    async def longer():
+        await asyncio.sleep(60)
+
+    with pytest.raises(StabilityTimeoutError, match=r"0\.01 s"):
+        await inner()
+    with pytest.raises(StabilityTimeoutError, match=r"outer took longer than 0\.01"):
+        await outer()
+
+
+def test_works_in_one_event_loop_after_another():
+    for _ in range(3):
+        with pytest.raises(StabilityTimeoutError):
+            asyncio.run(hang())
+
+
+def test_works_in_two_event_loops_at_once():
+    errors = []
+
+    def run():
+        try:
+            asyncio.run(hang())
+        except StabilityTimeoutError as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(errors) == 4
+
+
+def test_keeps_no_event_loop_alive():
+    async def use():
+        with pytest.raises(StabilityTimeoutError):
+            await hang()
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(use())
+    gc.collect()
+
+    assert loop() is None
+
+
+async def test_time_left_shrinks_towards_the_nearest_deadline():
+    @sp.Timeout(5)
+    @sp.Timeout(1)
+    async def look(api):
+        first = time_left()
+        await asyncio.sleep(0.01)
+        return first, time_left()
+
+    first, second = await look(None)
+
+    assert 0.9 < first <= 1
+    assert second < first
+    assert time_left() is None
+
+
+async def test_inner_deadline_is_never_later_than_the_outer_one():
+    @sp.Timeout(1)
+    async def outer(api):
+        return await inner(api)
+
+    @sp.Timeout(50)
+    async def inner(api):
+        await asyncio.sleep(0)
+        return time_left()
+
+    assert await outer(None) <= 1
+
+
+def test_sync_function_is_given_up():
+    started = time.monotonic()
+
+    @sp.Timeout(0.02)
+    def hang_sync():
+        time.sleep(0.3)
+
+    with pytest.raises(StabilityTimeoutError):
+        hang_sync()
+    assert time.monotonic() - started < 0.25
+
+
+def test_sync_function_passes_results_exceptions_and_context():
+    from contextvars import ContextVar
+
+    name = ContextVar("name", default="nobody")
+    name.set("somebody")
+
+    @sp.Timeout(5)
+    def work(divisor):
+        return name.get(), 4 / divisor, time_left() > 4
+
+    assert work(2) == ("somebody", 2.0, True)
+    with pytest.raises(ZeroDivisionError):
+        work(0)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_no_time_at_all_is_refused(seconds):
+    with pytest.raises(ValueError, match='"seconds" must be > 0'):
+        sp.Timeout(seconds)
+
+
+async def test_a_coroutine_dropped_in_the_middle_complains_not():
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    coro = hang()
+
+    coro.send(None)
+    coro.close()
+
+    assert loop.time() - before < 1
