@@ -55,6 +55,19 @@ def test_a_wrong_proof_is_refused(logged_in, proof):
     assert logged_in.client.post("/write", headers=headers).status_code == 403
 
 
+def test_a_refused_request_is_an_audit_event(logged_in):
+    seen = []
+    logged_in.auth.subscribe(seen.append)
+
+    logged_in.client.post("/write")
+    logged_in.client.post("/token", headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert [(e.name, e.username) for e in seen] == [
+        ("csrf_rejected", "admin"),
+        ("csrf_rejected", None),
+    ]
+
+
 def test_a_planted_cookie_is_no_proof(logged_in):
     """A plain double submit would accept whatever pair a sibling domain plants."""
     logged_in.client.cookies.set("__Host-csrf_token", "planted")

@@ -200,6 +200,17 @@ async def test_one_address_can_not_spray_many_names(clock):
 
 
 @pytest.mark.anyio
+async def test_one_ipv6_host_is_one_address(clock):
+    throttle = LoginThrottle(clock=clock)
+    for number in range(5):
+        await throttle.attempt("admin", f"2001:db8::{number}")
+
+    with pytest.raises(LoginThrottledError):
+        await throttle.attempt("admin", "2001:db8::ffff")
+    await throttle.attempt("admin", "2001:db8:0:1::1")
+
+
+@pytest.mark.anyio
 async def test_many_addresses_can_not_share_one_name_for_long(clock):
     throttle = LoginThrottle(clock=clock)
     for number in range(100):

@@ -276,6 +276,13 @@ def test_jwt_auth_serves_an_app_whose_issuer_is_elsewhere(server, clock):
     assert client.post("/token").status_code == 404
 
 
+def test_the_first_mounted_is_the_one_that_jwt_auth_asks(service, server, clock):
+    server.mount_auth(service.app)
+
+    assert service.me(token(clock)).status_code == 401
+    assert service.me(service.log_in().json()["access_token"]).status_code == 200
+
+
 def test_both_issuers_on_one_app(service, server, clock):
     @service.app.get("/partner")
     async def partner(claims: Annotated[dict, Depends(server.jwt_auth)]):

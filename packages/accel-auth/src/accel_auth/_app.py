@@ -11,6 +11,7 @@ from fastapi.requests import HTTPConnection
 from accel_auth._claims import RESERVED, Claims, ClaimsPolicy, split_scopes
 from accel_auth._errors import (
     AuthUnavailableError,
+    CsrfError,
     InvalidTokenError,
     TokenRevokedError,
     WeakSecretError,
@@ -68,11 +69,6 @@ class AppAuth:
                 for typ in (ACCESS_TYPE, REFRESH_TYPE)
             }
         return self._keyring
-
-    @property
-    def keys_are_public(self) -> bool:
-        """Tell whether a JWKS would hold anything."""
-        return self._configured is not None and bool(self._configured.jwks()["keys"])
 
     def check(self) -> None:
         """Refuse to start with a secret that can be guessed.
@@ -173,8 +169,27 @@ class AppAuth:
         if (token := conn.cookies.get(cookies.access)) is None:
             return None
         claims = await self.authenticate(token)
-        cookies.check(conn, claims)
+        self.check_csrf(conn, claims)
         return claims
+
+    def check_csrf(self, conn: HTTPConnection, claims: Claims | None = None) -> None:
+        """Refuse a request that another site's page sent with our cookies.
+
+        Without the *claims* of a cookie, it is a login that is judged.
+
+        Raises:
+            CsrfError: if it does not prove where it comes from.
+        """
+        if (cookies := self.settings.cookies) is None:
+            return
+        try:
+            if claims is None:
+                cookies.check_login(conn)
+            else:
+                cookies.check(conn, claims)
+        except CsrfError:
+            self.events.emit("csrf_rejected", username=(claims or {}).get("sub"))
+            raise
 
     async def revoke_session(self, session: Session) -> None:
         """End a session: its refresh token, and its access tokens in use."""

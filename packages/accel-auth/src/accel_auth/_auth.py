@@ -79,7 +79,7 @@ class BaseAuthJWT:
         auth = AppAuth(target, app, prefix)
         mounts: dict[int, AppAuth] = getattr(app.state, "auth_jwt_mounts", {})
         app.state.auth_jwt_mounts = {**mounts, id(target): auth}
-        if not mounts:
+        if getattr(app.state, "auth_jwt", None) is None:
             app.state.auth_jwt = auth
             describe_scheme(app, f"{prefix}/token", auth.settings.scopes)
         app.include_router(issuer_router(auth))

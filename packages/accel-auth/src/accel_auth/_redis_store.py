@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,8 @@ from accel_auth._flight import SingleFlight
 from accel_auth._stores import Rotation, Session, Turn
 
 T = TypeVar("T")
+
+_log = logging.getLogger("accel_auth")
 
 # One slot per user. KEYS: session, index of the user. Time is the server's.
 _OPEN = """
@@ -202,6 +205,7 @@ class RedisStore:
                 return await command
         except Exception as exc:
             # Any client's own errors; none of them may let a token through.
+            _log.warning("The token store did not answer: %s.", type(exc).__name__)
             raise AuthUnavailableError from exc
 
 

@@ -117,8 +117,12 @@ class ResourceServer:
         return JwtAuth(authenticator=self)
 
     def mount_auth(self, app: FastAPI) -> None:
-        """Let `jwt_auth` on *app* accept this issuer's tokens; no route is added."""
-        app.state.auth_jwt = self
+        """Let `jwt_auth` on *app* accept this issuer's tokens; no route is added.
+
+        Where the app has an authentication already, that one stays what `jwt_auth` asks.
+        """
+        if getattr(app.state, "auth_jwt", None) is None:
+            app.state.auth_jwt = self
 
     async def authenticate(self, token: str) -> Claims:
         """Return the claims of an access token of this issuer.

@@ -139,9 +139,7 @@ def issuer_router(auth: AppAuth) -> APIRouter:
 
 
 async def _token(auth: AppAuth, request: Request) -> JSONResponse:
-    cookies = auth.settings.cookies
-    if cookies is not None:
-        cookies.check_login(request)
+    auth.check_csrf(request)
     form = await read_form(request)
     match form.get("grant_type") or "password":
         case "password":
@@ -187,7 +185,7 @@ def _token_of(
         claims = auth.verify(token, REFRESH_TYPE)
     except InvalidTokenError:
         return token  # whoever uses it will refuse it
-    cookies.check(request, claims)
+    auth.check_csrf(request, claims)
     return token
 
 
@@ -241,7 +239,8 @@ async def _introspector(auth: AppAuth, header: str) -> Callable[[Claims], bool]:
     if (basic := basic_credentials(header)) is not None:
         name, secret = basic
         expected = auth.settings.introspection_clients.get(name, "")
-        if expected and hmac.compare_digest(secret.encode(), expected.encode()):
+        same = hmac.compare_digest(secret.encode(), expected.encode())
+        if expected and same:
             return lambda _: True
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":

@@ -1,6 +1,7 @@
 """Slowing down of password guessing."""
 
 import hashlib
+import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from accel_auth._errors import LoginThrottledError
 
 _MAX_ENTRIES = 20_000
+_IPV4 = 4
 
 
 class LimitResult(Protocol):
@@ -114,8 +116,9 @@ class LoginThrottle:
 
     def _tiers(self, username: str, client: str) -> list[tuple[str, int]]:
         # Keys are digests: a hostile name costs no memory, and no name is stored.
-        pair = _digest("pair", username, client)
-        tiers = [(pair, self._free), (_digest("client", client), self._free * 10)]
+        network = _network(client)
+        pair = _digest("pair", username, network)
+        tiers = [(pair, self._free), (_digest("client", network), self._free * 10)]
         if pair not in self._known:
             tiers.append((_digest("name", username), self._free * 20))
         return tiers
@@ -150,6 +153,17 @@ class LoginThrottle:
 def _bound(entries: OrderedDict[str, Any]) -> None:
     if len(entries) > _MAX_ENTRIES:
         entries.popitem(last=False)
+
+
+def _network(client: str) -> str:
+    """Return the address, or the /64 of an IPv6 one: a single host has all of it."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if address.version == _IPV4:
+        return client
+    return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 def _digest(*parts: str) -> str:
