@@ -9,9 +9,6 @@ if TYPE_CHECKING:
         ApiURL as ApiURL,
         HTTPMethod as HTTPMethod,
     )
-    from accel_integration._breaker import (
-        BreakerState as BreakerState,
-    )
     from accel_integration._context import (
         Scope as Scope,
         time_left as time_left,
@@ -60,6 +57,11 @@ if TYPE_CHECKING:
     from accel_integration._sp import (
         sp as sp,
     )
+    from accel_integration._stores import (
+        MemoryStore as MemoryStore,
+        RedisStore as RedisStore,
+        Store as Store,
+    )
     from accel_integration._strategy import (
         OrderWarning as OrderWarning,
         Strategy as Strategy,
@@ -70,7 +72,6 @@ else:
         "ApiHTTP": "_api",
         "ApiURL": "_api",
         "BreakerChanged": "_events",
-        "BreakerState": "_breaker",
         "BulkheadFullError": "_errors",
         "CallFinished": "_events",
         "CallHedged": "_events",
@@ -86,8 +87,10 @@ else:
         "IntegrationError": "_errors",
         "IntegrationHTTP": "_integration",
         "MaxRetriesExceededError": "_errors",
+        "MemoryStore": "_stores",
         "OrderWarning": "_strategy",
         "PROGRAMMING_ERRORS": "_programming_errors",
+        "RedisStore": "_stores",
         "ResponseError": "_errors",
         "ResponseStatusError": "_errors",
         "ResponseValidationError": "_errors",
@@ -95,6 +98,7 @@ else:
         "Scope": "_context",
         "StabilityError": "_errors",
         "StabilityTimeoutError": "_errors",
+        "Store": "_stores",
         "Strategy": "_strategy",
         "ThrottlingError": "_errors",
         "docintegration": "_docs_app",
@@ -121,7 +125,6 @@ __all__ = [
     "ApiHTTP",
     "ApiURL",
     "BreakerChanged",
-    "BreakerState",
     "BulkheadFullError",
     "CallFinished",
     "CallHedged",
@@ -137,7 +140,9 @@ __all__ = [
     "IntegrationError",
     "IntegrationHTTP",
     "MaxRetriesExceededError",
+    "MemoryStore",
     "OrderWarning",
+    "RedisStore",
     "ResponseError",
     "ResponseStatusError",
     "ResponseValidationError",
@@ -145,6 +150,7 @@ __all__ = [
     "Scope",
     "StabilityError",
     "StabilityTimeoutError",
+    "Store",
     "Strategy",
     "ThrottlingError",
     "docintegration",

@@ -1,36 +1,29 @@
 """Circuit breakers: stop calling what keeps failing, and try again carefully."""
 
-import threading
 import time
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Awaitable, Collection
+from typing import TypeAlias
 
+from accel_integration._breaker_state import BreakerOptions, BreakerState
 from accel_integration._context import Clock, Scope, Seconds, seconds_of
-from accel_integration._errors import (
-    REJECTIONS,
-    CircuitBreakerError,
-    is_programming_error,
-)
-from accel_integration._events import BreakerChanged, CallRejected, Hub
-from accel_integration._outcome import (
-    note_status,
-    status_of_error,
-    status_of_result,
-    statuses_of,
-)
+from accel_integration._done import all_of
+from accel_integration._events import Hub
+from accel_integration._outcome import note_status, statuses_of
 from accel_integration._retry import doubt_fallback
+from accel_integration._shared_circuit import SharedCircuit
+from accel_integration._stores import Store, check_store
 from accel_integration._strategy import StatefulStrategy, Strategy
-from accel_integration._timeout import SYNC_CALL
 from accel_integration._weaver import Body, Weaver
-from accel_integration._window import RateWindow
 
-__all__ = ["BreakerState", "CircuitBreaker"]
+__all__ = ["Circuit", "CircuitBreaker"]
+
+Circuit: TypeAlias = BreakerState | SharedCircuit
 
 # From the most to the least severe, for the state of many circuits at once.
 SEVERITY = ("isolated", "open", "half_open", "closed")
 
 
-class CircuitBreaker(StatefulStrategy["BreakerState"]):
+class CircuitBreaker(StatefulStrategy[Circuit]):
     """Refuse calls for a while after too many have failed.
 
     Each (endpoint, origin) has a circuit of its own. After *reset_timeout* an open one
@@ -48,6 +41,8 @@ class CircuitBreaker(StatefulStrategy["BreakerState"]):
         probes: How many calls a half-open circuit lets through.
         statuses: Responses with these statuses are failures although nothing was
             raised.
+        key: A name for the endpoint; functions with the same one share circuits.
+        store: Where the state is, to share it with other processes.
 
     Raises:
         CircuitBreakerError: The circuit is open; `retry_after` says for how long.
@@ -66,9 +61,11 @@ class CircuitBreaker(StatefulStrategy["BreakerState"]):
         slow_call: Seconds | None = None,
         probes: int = 1,
         statuses: Collection[int] = (),
+        key: str | None = None,
+        store: Store | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, key)
         if fail_threshold < 1 or probes < 1 or min_calls < 1:
             msg = (
                 '"fail_threshold", "probes" and "min_calls" must be >= 1: '
@@ -78,28 +75,33 @@ class CircuitBreaker(StatefulStrategy["BreakerState"]):
         if failure_rate is not None and not 0 < failure_rate <= 1:
             msg = f'"failure_rate" must be > 0 and <= 1: {failure_rate!r}'
             raise ValueError(msg)
-        self.fail_threshold = fail_threshold
-        self.reset_timeout = seconds_of(reset_timeout)
-        self.failure_rate = failure_rate
-        self.window = seconds_of(window)
-        self.min_calls = min_calls
-        self.slow_call = None if slow_call is None else seconds_of(slow_call)
-        self.probes = probes
-        self.statuses = statuses_of(statuses)
+        self.options = BreakerOptions(
+            fail_threshold=fail_threshold,
+            reset_timeout=seconds_of(reset_timeout),
+            failure_rate=failure_rate,
+            window=seconds_of(window),
+            min_calls=min_calls,
+            slow_call=None if slow_call is None else seconds_of(slow_call),
+            probes=probes,
+            statuses=statuses_of(statuses),
+        )
+        self.store = store
         self._isolated = False
 
     def describe(self) -> str:
-        if self.failure_rate is None:
-            when = f"after {self.fail_threshold} failures in a row"
+        options = self.options
+        if options.failure_rate is None:
+            when = f"after {options.fail_threshold} failures in a row"
         else:
-            share = f"{self.failure_rate:.0%}"
-            when = f"when {share} of the calls of {self.window:g} s fail"
-        text = f"opens for {self.reset_timeout:g} s {when}"
-        if self.slow_call is not None:
-            text += f", calls over {self.slow_call:g} s included"
-        if self.statuses:
-            text += f", also on status {', '.join(map(str, sorted(self.statuses)))}"
-        return text
+            share = f"{options.failure_rate:.0%}"
+            when = f"when {share} of the calls of {options.window:g} s fail"
+        text = f"opens for {options.reset_timeout:g} s {when}"
+        if options.slow_call is not None:
+            text += f", calls over {options.slow_call:g} s included"
+        if options.statuses:
+            statuses = ", ".join(map(str, sorted(options.statuses)))
+            text += f", also on status {statuses}"
+        return text + (", in all processes together" if self.store else "")
 
     @property
     def state(self) -> str:
@@ -107,266 +109,101 @@ class CircuitBreaker(StatefulStrategy["BreakerState"]):
         states = [circuit.state for circuit in list(self._states.values())]
         return min(states, key=SEVERITY.index, default="closed")
 
-    def isolate(self) -> None:
-        """Open every circuit, until `close` is called."""
+    def isolate(self) -> Awaitable[None]:
+        """Open every circuit, until `close` is called.
+
+        It is done at once; only with an asyncio store the result must be awaited.
+        """
         self._isolated = True
-        for circuit in list(self._states.values()):
-            circuit.isolate()
+        return all_of([circuit.isolate() for circuit in list(self._states.values())])
 
-    def close(self) -> None:
-        """Close every circuit, and forget the failures."""
+    def close(self) -> Awaitable[None]:
+        """Close every circuit, and forget the failures.
+
+        It is done at once; only with an asyncio store the result must be awaited.
+        """
         self._isolated = False
-        for circuit in list(self._states.values()):
-            circuit.close()
+        return all_of([circuit.close() for circuit in list(self._states.values())])
 
-    def new_state(self, scope: Scope, hub: Hub) -> "BreakerState":
-        circuit = BreakerState(self, scope, hub)
+    def new_state(self, scope: Scope, hub: Hub) -> Circuit:
+        local = BreakerState(self.options, self.clock, scope, hub)
         if self._isolated:
-            circuit.isolate()
-        return circuit
+            local.isolate()
+        if self.store is None:
+            return local
+        return SharedCircuit(local, self.store, scope, hub)
 
     def doubts(self, inner: Strategy) -> str | None:
         return doubt_fallback(self, inner)
 
-    def counts(self, exc: Exception) -> bool:
-        """Tell whether *exc* says something bad about the other side."""
-        status = status_of_error(exc) if self.statuses else None
-        if status is not None:
-            return status in self.statuses
-        return not (isinstance(exc, REJECTIONS) or is_programming_error(exc))
-
     def weave(self, weaver: Weaver, body: Body) -> None:
+        if self.options.statuses:
+            weaver.line(f"{weaver.bind('note_status', note_status)}()")
+        if self.store is None:
+            self._weave_local(weaver, body)
+        else:
+            check_store(self.store, weaver)
+            self._weave_shared(weaver, body)
+
+    def _weave_local(self, weaver: Weaver, body: Body) -> None:
         circuit = self.bind(weaver, "circuit")
         lease, epoch = weaver.local("lease"), weaver.local("epoch")
-        start = weaver.local("start")
-        if self.statuses:
-            weaver.line(f"{weaver.bind('note_status', note_status)}()")
-        abandonable = bool(weaver.timeouts) and not weaver.is_async
-        if abandonable:
+        is_abandonable = bool(weaver.timeouts) and not weaver.is_async
+        if is_abandonable:
             weaver.line(f"{lease} = {circuit}.admit_abandonable()")
         else:
             weaver.line(f"{lease} = None if {circuit}.closed else {circuit}.admit()")
         weaver.line(f"{epoch} = {circuit}.epoch")
-        if self.slow_call is not None:
-            weaver.line(f"{start} = {circuit}.clock()")
+        start = self._weave_start(weaver, circuit)
         with weaver.block("try:"):
             body()
         with weaver.block("except Exception as exc:"):
             weaver.line(f"{circuit}.failed(exc, {epoch}, {lease})")
             weaver.line("raise")
         with weaver.block("except BaseException:"):
-            expired = [f"{limit}.has_expired()" for limit in weaver.timeouts]
-            if expired and weaver.is_async:
-                with weaver.block(f"if {' or '.join(expired)}:"):
-                    weaver.line(f"{circuit}.expired({epoch}, {lease})")
+            with weaver.block(f"if {weaver.has_expired()}:"):
+                weaver.line(f"{circuit}.expired({epoch}, {lease})")
             weaver.line(f"{circuit}.release({epoch}, {lease})")
             weaver.line("raise")
-        if self.slow_call is not None:
-            weaver.line(
-                f"{circuit}.finished(r, {epoch}, {lease}, {circuit}.clock() - {start})"
-            )
-        elif self.statuses or abandonable:
-            weaver.line(f"{circuit}.finished(r, {epoch}, {lease}, 0.0)")
-        elif self.failure_rate is not None:
-            with weaver.block(f"if {lease} is None and {epoch} == {circuit}.epoch:"):
-                weaver.line(f"{circuit}.window.count_success()")
-            with weaver.block("else:"):
-                weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
+        if self._looks_at_results or is_abandonable:
+            duration = f"{circuit}.clock() - {start}" if start else "0.0"
+            weaver.line(f"{circuit}.finished(r, {epoch}, {lease}, {duration})")
+            return
+        if self.options.failure_rate is None:
+            unremarkable = f"{lease} is None and not {circuit}.failures"
+            note = "pass"
         else:
-            with weaver.block(f"if {lease} is not None or {circuit}.failures:"):
-                weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
+            unremarkable = f"{lease} is None and {epoch} == {circuit}.epoch"
+            note = f"{circuit}.window.count_success()"
+        with weaver.block(f"if {unremarkable}:"):
+            weaver.line(note)
+        with weaver.block("else:"):
+            weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
 
-
-class Lease:
-    """The right to make one call that is looked at closely.
-
-    It is a probe, or a call in a thread that may be abandoned. It ends by a result, by
-    release, or by itself when it *expires*.
-    """
-
-    __slots__ = ("expires", "is_over", "is_probe")
-
-    def __init__(self, *, is_probe: bool, expires: float) -> None:
-        self.is_probe = is_probe
-        self.expires = expires
-        self.is_over = False
-
-
-class BreakerState:
-    """One circuit. Its epoch grows with every change, so that late results are known.
-
-    Only the slow paths take the lock: a closed circuit without failures is read.
-    """
-
-    def __init__(self, policy: CircuitBreaker, scope: Scope, hub: Hub) -> None:
-        self.policy = policy
-        self.clock: Callable[[], float] = policy.clock
-        self.closed = True
-        self.epoch = 0
-        self.failures = 0
-        self._scope = scope
-        self._hub = hub
-        self._lock = threading.RLock()
-        self._isolated = False
-        self._half_open = False
-        self._open_until = 0.0
-        self._probes: list[Lease] = []
-        self._successes = 0
-        self.window: RateWindow | None = None
-        if policy.failure_rate is not None:
-            self.window = RateWindow(policy.window, policy.clock)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._scope}: {self.state}>"
+    def _weave_shared(self, weaver: Weaver, body: Body) -> None:
+        circuit, ticket = self.bind(weaver, "circuit"), weaver.local("ticket")
+        wait, suffix = weaver.wait, "" if weaver.is_async else "_sync"
+        weaver.line(f"{ticket} = {wait}{circuit}.enter{suffix}()")
+        start = self._weave_start(weaver, circuit)
+        with weaver.block("try:"):
+            body()
+        with weaver.block("except Exception as exc:"):
+            weaver.line(f"{wait}{circuit}.failed{suffix}(exc, {ticket})")
+            weaver.line("raise")
+        with weaver.block("except BaseException:"):
+            expired = weaver.has_expired()
+            weaver.line(f"{circuit}.interrupted{suffix}({ticket}, {expired})")
+            weaver.line("raise")
+        duration = f"{circuit}.clock() - {start}" if start else "0.0"
+        weaver.line(f"{wait}{circuit}.finished{suffix}(r, {ticket}, {duration})")
 
     @property
-    def state(self) -> str:
-        """One of: isolated, open, half_open, closed."""
-        if self._isolated:
-            return "isolated"
-        if self.closed:
-            return "closed"
-        due = self._half_open or self.clock() >= self._open_until
-        return "half_open" if due else "open"
+    def _looks_at_results(self) -> bool:
+        return bool(self.options.statuses) or self.options.slow_call is not None
 
-    def isolate(self) -> None:
-        """Open this circuit, until `close` is called."""
-        with self._lock:
-            old, self._isolated = self.state, True
-            self._change(old, closed=False)
-
-    def close(self) -> None:
-        """Close this circuit, and forget the failures."""
-        with self._lock:
-            old, self._isolated = self.state, False
-            self._change(old, closed=True)
-
-    def admit(self) -> Lease:
-        """Return the lease for a probe, or refuse the call."""
-        with self._lock:
-            now = self.clock()
-            if self._isolated:
-                self._reject(None)
-            if self.closed:  # Another thread has closed it in the meantime.
-                return Lease(is_probe=False, expires=now)
-            if not self._half_open:
-                if now < self._open_until:
-                    self._reject(self._open_until - now)
-                self._half_open = True
-                self._change("open", closed=False)
-            self._probes = [lease for lease in self._probes if now < lease.expires]
-            if len(self._probes) + self._successes >= self.policy.probes:
-                free = min((lease.expires for lease in self._probes), default=now)
-                self._reject(free - now)
-            lease = Lease(is_probe=True, expires=now + self.policy.reset_timeout)
-            self._probes.append(lease)
-            return lease
-
-    def admit_abandonable(self) -> Lease:
-        """Return a lease that counts as failed as soon as its thread is abandoned."""
-        with self._lock:
-            closed = self.closed
-            lease = Lease(is_probe=False, expires=0.0) if closed else self.admit()
-            epoch = self.epoch
-        if (call := SYNC_CALL.get()) is not None:
-            call.when_abandoned(lambda: self.expired(epoch, lease))
-        return lease
-
-    def finished(
-        self, result: object, epoch: int, lease: Lease | None, duration: float
-    ) -> None:
-        """Note a result, which is a failure if it came too late or says so itself."""
-        policy = self.policy
-        slow = policy.slow_call is not None and duration > policy.slow_call
-        if slow or (policy.statuses and status_of_result(result) in policy.statuses):
-            self.expired(epoch, lease)
-        else:
-            self.succeeded(epoch, lease)
-
-    def succeeded(self, epoch: int, lease: Lease | None) -> None:
-        """Note a success, which ends a row of failures."""
-        with self._lock:
-            if not self._settle(epoch, lease):
-                return
-            self.failures = 0
-            if self.window is not None:
-                self.window.count_success()
-            if lease is None or not lease.is_probe:
-                return
-            self._successes += 1
-            if self._successes >= self.policy.probes:
-                self._change("half_open", closed=True)
-
-    def failed(self, exc: Exception, epoch: int, lease: Lease | None) -> None:
-        """Note that *exc* was raised."""
-        if self.policy.counts(exc):
-            self.expired(epoch, lease)
-        else:
-            self.release(epoch, lease)
-
-    def expired(self, epoch: int, lease: Lease | None) -> None:
-        """Note a failure, such as a call that took too long."""
-        with self._lock:
-            if not self._settle(epoch, lease):
-                return
-            self.failures += 1
-            if self.window is not None:
-                self.window.count_failure()
-            if lease is not None and lease.is_probe:
-                self._open("half_open")
-            elif self._has_failed_enough():
-                self._open("closed")
-
-    def release(self, epoch: int, lease: Lease | None) -> None:
-        """Give the place of a probe back, because it came to nothing."""
-        with self._lock:
-            self._settle(epoch, lease)
-
-    def _settle(self, epoch: int, lease: Lease | None) -> bool:
-        """End *lease*; tell whether its result still counts."""
-        if epoch != self.epoch:
-            return False
-        if lease is None:
-            return True
-        if lease.is_over or (lease.is_probe and lease not in self._probes):
-            return False
-        lease.is_over = True
-        if lease.is_probe:
-            self._probes.remove(lease)
-        return True
-
-    def _has_failed_enough(self) -> bool:
-        policy = self.policy
-        if self.window is None or policy.failure_rate is None:
-            return self.failures >= policy.fail_threshold
-        failed, total = self.window.counts()
-        return total >= policy.min_calls and failed >= policy.failure_rate * total
-
-    def _open(self, old: str) -> None:
-        self._open_until = self.clock() + self.policy.reset_timeout
-        self._half_open = False
-        self._change(old, closed=False)
-
-    def _change(self, old: str, *, closed: bool) -> None:
-        """Begin a new epoch, and tell the listeners."""
-        self.closed = closed
-        self.epoch += 1
-        self.failures = self._successes = 0
-        self._probes = []
-        if closed:
-            self._half_open = False
-            if self.window is not None:
-                self.window.clear()
-        new = self.state
-        if new != old and self._hub:
-            scope = self._scope
-            self._hub.emit(
-                BreakerChanged(
-                    endpoint=scope.endpoint, origin=scope.origin, old=old, new=new
-                )
-            )
-
-    def _reject(self, retry_after: float | None) -> Any:
-        scope = self._scope
-        self._hub.tell(CallRejected, scope, reason="open")
-        raise CircuitBreakerError(str(scope), retry_after, isolated=retry_after is None)
+    def _weave_start(self, weaver: Weaver, circuit: str) -> str | None:
+        if self.options.slow_call is None:
+            return None
+        start = weaver.local("start")
+        weaver.line(f"{start} = {circuit}.clock()")
+        return start

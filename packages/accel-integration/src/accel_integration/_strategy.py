@@ -73,8 +73,9 @@ class StatefulStrategy(Strategy, Generic[S]):
     A node that fails does not make others of the same service look bad.
     """
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic, key: str | None = None) -> None:
         super().__init__(clock)
+        self.key = key
         self._states: dict[Scope, S] = {}
         self._hubs: dict[Scope, Hub] = {}
 
@@ -84,23 +85,25 @@ class StatefulStrategy(Strategy, Generic[S]):
 
     def at(self, endpoint: str | Callable[..., Any], origin: str = "") -> S:
         """Return the state for *endpoint* (a function or its full name) at *origin*."""
-        return self._state_of(Scope(name_of(endpoint), origin))
+        return self._state_of(Scope(name_of(endpoint), origin))[0]
 
     def bind(self, weaver: Weaver, stem: str) -> str:
         """Bind the state for the function being woven; return its name."""
-        state = self._state_of(weaver.scope)
-        self._hubs[weaver.scope].forward_to(weaver.hub)
+        state, hub = self._state_of(weaver.scope)
+        hub.forward_to(weaver.hub)
         return weaver.bind(stem, state)
 
     def forget_states(self) -> None:
         self._states.clear()
         self._hubs.clear()
 
-    def _state_of(self, scope: Scope) -> S:
-        if (state := self._states.get(scope)) is None:
-            hub = self._hubs.setdefault(scope, Hub(self.hub))
-            state = self._states.setdefault(scope, self.new_state(scope, hub))
-        return state
+    def _state_of(self, scope: Scope) -> tuple[S, Hub]:
+        if self.key is not None:
+            scope = Scope(self.key, scope.origin)
+        hub = self._hubs.setdefault(scope, Hub(self.hub))
+        if scope not in self._states:
+            self._states.setdefault(scope, self.new_state(scope, hub))
+        return self._states[scope], hub
 
 
 def name_of(endpoint: str | Callable[..., Any]) -> str:

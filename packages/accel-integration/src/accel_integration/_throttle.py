@@ -1,20 +1,22 @@
 """Throttles: no more than so many calls per second."""
 
-import asyncio
-import threading
 import time
-from typing import NoReturn
+from typing import TypeAlias
 
 from accel_integration._context import Clock, Scope, Seconds, seconds_of
-from accel_integration._errors import ThrottlingError
-from accel_integration._events import CallRejected, Hub
+from accel_integration._events import Hub
+from accel_integration._shared_throttle import SharedThrottle
+from accel_integration._stores import Store, check_store
 from accel_integration._strategy import StatefulStrategy, Strategy
+from accel_integration._throttle_state import ThrottleState
 from accel_integration._weaver import Body, Weaver
 
-__all__ = ["ThrottleState", "Throttling"]
+__all__ = ["Throttle", "Throttling"]
+
+Throttle: TypeAlias = ThrottleState | SharedThrottle
 
 
-class Throttling(StatefulStrategy["ThrottleState"]):
+class Throttling(StatefulStrategy[Throttle]):
     """Allow *calls_per_second* on average, and *burst* of them at once.
 
     This is the generic cell rate algorithm (ITU-T I.371): one number per (endpoint,
@@ -24,6 +26,8 @@ class Throttling(StatefulStrategy["ThrottleState"]):
         calls_per_second: The rate; 0.5 is one call in two seconds.
         burst: How many calls may come together; by default as many as in a second.
         max_wait: How long a call may wait for its turn before it is refused.
+        key: A name for the endpoint; functions with the same one share a rate.
+        store: Where the state is, to share it with other processes.
 
     Raises:
         ThrottlingError: The call would come too early; `retry_after` says by how much.
@@ -31,15 +35,17 @@ class Throttling(StatefulStrategy["ThrottleState"]):
 
     limits = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
         self,
         calls_per_second: float = 1_000,
         *,
         burst: int | None = None,
         max_wait: Seconds = 0,
+        key: str | None = None,
+        store: Store | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, key)
         if not calls_per_second > 0:
             msg = f'"calls_per_second" must be > 0: {calls_per_second!r}'
             raise ValueError(msg)
@@ -49,15 +55,23 @@ class Throttling(StatefulStrategy["ThrottleState"]):
         self.calls_per_second = calls_per_second
         self.burst = max(1, int(calls_per_second)) if burst is None else burst
         self.max_wait = seconds_of(max_wait)
+        self.store = store
 
     def describe(self) -> str:
         text = f"allows {self.calls_per_second:g} calls per second"
         if self.burst != self.calls_per_second:
             text += f" and {self.burst} at once"
-        return text + (f", waiting up to {self.max_wait:g} s" if self.max_wait else "")
+        if self.max_wait:
+            text += f", waiting up to {self.max_wait:g} s"
+        return text + (", in all processes together" if self.store else "")
 
-    def new_state(self, scope: Scope, hub: Hub) -> "ThrottleState":
-        return ThrottleState(self, scope, hub)
+    def new_state(self, scope: Scope, hub: Hub) -> Throttle:
+        local = ThrottleState(
+            self.calls_per_second, self.burst, self.max_wait, self.clock, scope, hub
+        )
+        if self.store is None:
+            return local
+        return SharedThrottle(local, self.store, scope)
 
     def doubts(self, inner: Strategy) -> str | None:
         if inner.repeats:
@@ -69,11 +83,19 @@ class Throttling(StatefulStrategy["ThrottleState"]):
 
     def weave(self, weaver: Weaver, body: Body) -> None:
         throttle = self.bind(weaver, "throttle")
-        now, tat = weaver.local("now"), weaver.local("tat")
+        if self.store is not None:
+            check_store(self.store, weaver)
         if not weaver.is_async:
             weaver.line(f"{throttle}.acquire_sync()")
-            body()
-            return
+        elif self.store is not None:
+            weaver.line(f"await {throttle}.acquire()")
+        else:
+            self._weave_local(weaver, throttle)
+        body()
+
+    @staticmethod
+    def _weave_local(weaver: Weaver, throttle: str) -> None:
+        now, tat = weaver.local("now"), weaver.local("tat")
         # No call between the read and the write, so that threads cannot mix here.
         weaver.line(f"{now} = {throttle}.clock()")
         weaver.line(f"{tat} = {throttle}.tat")
@@ -84,70 +106,3 @@ class Throttling(StatefulStrategy["ThrottleState"]):
                 f"{throttle}.tat = ({tat} if {tat} > {now} else {now})"
                 f" + {throttle}.interval"
             )
-        body()
-
-
-class ThrottleState:
-    """The theoretical arrival time of the next call in one place."""
-
-    __slots__ = (
-        "_hub",
-        "_lock",
-        "_policy",
-        "_scope",
-        "clock",
-        "interval",
-        "tat",
-        "tolerance",
-    )
-
-    def __init__(self, policy: Throttling, scope: Scope, hub: Hub) -> None:
-        self.clock = policy.clock
-        self.interval = 1 / policy.calls_per_second
-        # A little more than burst - 1 intervals, against rounding.
-        self.tolerance = (policy.burst - 1 + 1e-3) * self.interval
-        self.tat = float("-inf")
-        self._policy = policy
-        self._scope = scope
-        self._hub = hub
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._scope}>"
-
-    def reserve(self) -> tuple[float, float]:
-        """Reserve the next turn; return the wait for it and the mark it left."""
-        with self._lock:
-            now = self.clock()
-            wait = self.tat - now - self.tolerance
-            if wait > self._policy.max_wait:
-                self._reject(wait)
-            self.tat = max(self.tat, now) + self.interval
-            return max(0.0, wait), self.tat
-
-    def give_back(self, mark: float) -> None:
-        """Give a turn back, unless another has been reserved after it."""
-        with self._lock:
-            if self.tat == mark:
-                self.tat -= self.interval
-
-    async def acquire(self) -> None:
-        """Wait for the next turn, or refuse the call."""
-        wait, mark = self.reserve()
-        try:
-            if wait:
-                await getattr(self.clock, "sleep", asyncio.sleep)(wait)
-        except BaseException:
-            self.give_back(mark)
-            raise
-
-    def acquire_sync(self) -> None:
-        """Wait for the next turn in a thread, or refuse the call."""
-        wait, _ = self.reserve()
-        if wait:
-            getattr(self.clock, "sleep_sync", time.sleep)(wait)
-
-    def _reject(self, wait: float) -> NoReturn:
-        scope = self._scope
-        self._hub.tell(CallRejected, scope, reason="throttled")
-        raise ThrottlingError(str(scope), self._policy.calls_per_second, wait)

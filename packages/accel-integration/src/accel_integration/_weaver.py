@@ -76,6 +76,12 @@ class Weaver:
         """Write the call of the decorated function."""
         self.line(self._innermost_call)
 
+    def has_expired(self) -> str:
+        """Return an expression: whether a Timeout around here ends the call."""
+        if not self.is_async:
+            return "False"
+        return " or ".join(f"{name}.has_expired()" for name in self.timeouts) or "False"
+
     def segment(self, body: Body) -> str:
         """Write *body* as a function of its own; return its name."""
         lines, depth = self._lines, self._depth

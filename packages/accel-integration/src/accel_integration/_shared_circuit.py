@@ -1,0 +1,278 @@
+"""Circuits whose state is in a store.
+
+What has to be asked is written once, as generators that yield steps; `_steps` drives
+them with and without await.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable
+
+from accel_integration._breaker_state import BreakerState, Lease
+from accel_integration._context import Scope
+from accel_integration._done import DONE
+from accel_integration._errors import CircuitBreakerError
+from accel_integration._events import BreakerChanged, CallRejected, Hub
+from accel_integration._scripts import (
+    ADMIT,
+    CLOSED,
+    FAILURE,
+    FORCE,
+    ISOLATED,
+    PROBE,
+    RELEASE,
+    SETTLE,
+    SUCCESS,
+    Answer,
+)
+from accel_integration._steps import Steps, drive, drive_async
+from accel_integration._stores import Store, StoreDownError
+from accel_integration._timeout import SYNC_CALL
+
+__all__ = ["SharedCircuit"]
+
+NAMES = {CLOSED: "closed", PROBE: "half_open", ISOLATED: "isolated"}
+
+
+class Ticket:
+    """The right to make one call, and where to report how it ended.
+
+    *epoch* is None if nobody wants to know, and *local* is set while the store is down.
+    """
+
+    __slots__ = ("epoch", "is_over", "lease", "local")
+
+    def __init__(
+        self,
+        epoch: float | None = None,
+        lease: str = "",
+        local: tuple[int, Lease | None] | None = None,
+    ) -> None:
+        self.epoch = epoch
+        self.lease = lease
+        self.local = local
+        self.is_over = False
+
+
+class SharedCircuit:
+    """One circuit in a store, and what this process knows of it.
+
+    A closed circuit costs a question per `refresh`, a failure costs one at once.
+    """
+
+    def __init__(
+        self, local: BreakerState, store: Store, scope: Scope, hub: Hub
+    ) -> None:
+        self.clock = local.clock
+        self._options = local.options
+        # What counts while the store is down.
+        self._local = local
+        self._store = store
+        self._scope = scope
+        self._hub = hub
+        self._name = f"breaker:{scope.endpoint}:{scope.origin}"
+        self._verdict: float = CLOSED
+        self._epoch: float | None = None
+        self._failures = 0.0
+        self._open_until = float("-inf")
+        self._fresh_until = float("-inf")
+        # Successes that the window in the store has not heard of yet.
+        self._unreported = 0
+        self._is_alone = False
+        self._background: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._scope}: {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """The last known state: isolated, open, half_open or closed."""
+        if self._is_alone or self._local.state == "isolated":
+            return self._local.state
+        if self._verdict in NAMES:
+            return NAMES[int(self._verdict)]
+        return "open" if self.clock() < self._open_until else "half_open"
+
+    # Called by the woven function ----------------------------------------------
+
+    async def enter(self) -> Ticket:
+        """Return a ticket, or refuse the call."""
+        return await drive_async(self._store, self._name, self._enter())
+
+    def enter_sync(self) -> Ticket:
+        """Return a ticket, or refuse the call."""
+        ticket = drive(self._store, self._name, self._enter())
+        if (call := SYNC_CALL.get()) is not None:
+            call.when_abandoned(lambda: self.interrupted_sync(ticket, expired=True))
+        return ticket
+
+    async def failed(self, exc: Exception, ticket: Ticket) -> None:
+        """Report that *exc* was raised."""
+        ended = FAILURE if self._options.counts(exc) else RELEASE
+        await drive_async(self._store, self._name, self._finish(ticket, ended))
+
+    def failed_sync(self, exc: Exception, ticket: Ticket) -> None:
+        """Report that *exc* was raised."""
+        ended = FAILURE if self._options.counts(exc) else RELEASE
+        drive(self._store, self._name, self._finish(ticket, ended))
+
+    async def finished(self, result: object, ticket: Ticket, duration: float) -> None:
+        """Report a result."""
+        is_failure = self._options.is_failure(result, duration)
+        steps = self._finish(ticket, FAILURE if is_failure else SUCCESS)
+        await drive_async(self._store, self._name, steps)
+
+    def finished_sync(self, result: object, ticket: Ticket, duration: float) -> None:
+        """Report a result."""
+        is_failure = self._options.is_failure(result, duration)
+        steps = self._finish(ticket, FAILURE if is_failure else SUCCESS)
+        drive(self._store, self._name, steps)
+
+    def interrupted(self, ticket: Ticket, expired: bool) -> None:
+        """Report a cancellation, in the background, since nobody can wait for it."""
+        steps = self._finish(ticket, FAILURE if expired else RELEASE)
+        task = asyncio.create_task(drive_async(self._store, self._name, steps))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def interrupted_sync(self, ticket: Ticket, expired: bool) -> None:
+        """Report that a thread was interrupted or abandoned."""
+        steps = self._finish(ticket, FAILURE if expired else RELEASE)
+        drive(self._store, self._name, steps)
+
+    # Called by people ----------------------------------------------------------
+
+    def isolate(self) -> Awaitable[None]:
+        """Open this circuit everywhere, until `close` is called."""
+        self._local.isolate()
+        return self._force(isolated=True)
+
+    def close(self) -> Awaitable[None]:
+        """Close this circuit everywhere, and forget the failures."""
+        self._local.close()
+        return self._force(isolated=False)
+
+    def _force(self, *, isolated: bool) -> Awaitable[None]:
+        steps = self._ask_force(int(isolated))
+        if self._store.is_async:
+            return drive_async(self._store, self._name, steps)
+        drive(self._store, self._name, steps)
+        return DONE
+
+    # What to ask, and what to make of the answer -------------------------------
+
+    def _enter(self) -> Steps[Ticket]:
+        now = self.clock()
+        if self._local.state == "isolated":
+            raise self._refusal(None)
+        if now < self._fresh_until and self._epoch is not None:
+            if self._verdict == CLOSED:
+                return Ticket(self._epoch)
+            if self._verdict == ISOLATED:
+                raise self._refusal(None)
+            if now < self._open_until:
+                raise self._refusal(self._open_until - now)
+        # While one call asks, the others go by what is known.
+        self._fresh_until = now + self._store.refresh
+        options = self._options
+        lease = uuid.uuid4().hex
+        reported, self._unreported = self._unreported, 0
+        window = options.window if options.failure_rate else 0
+        arguments = (options.reset_timeout, options.probes, lease, reported, window)
+        try:
+            answer = yield ADMIT, arguments
+        except StoreDownError:
+            self._unreported += reported
+            return self._enter_alone()
+        verdict, epoch, wait, _ = self._learn(answer)
+        if verdict in (CLOSED, PROBE):
+            return Ticket(epoch, lease if verdict == PROBE else "")
+        raise self._refusal(None if verdict == ISOLATED else wait)
+
+    def _enter_alone(self) -> Ticket:
+        """Go on without the store."""
+        if self._store.fail == "open":
+            return Ticket()
+        if self._store.fail == "closed":
+            raise self._refusal(self._store.refresh)
+        self._is_alone = True
+        local = self._local
+        lease = None if local.closed else local.admit()
+        return Ticket(local=(local.epoch, lease))
+
+    def _finish(self, ticket: Ticket, ended: int) -> Steps[None]:
+        if ticket.is_over:
+            return
+        ticket.is_over = True
+        if ticket.local is not None:
+            self._finish_alone(ended, *ticket.local)
+            return
+        if ticket.epoch is None or self._is_unremarkable(ticket, ended):
+            return
+        try:
+            answer = yield SETTLE, self._settle_arguments(ticket, ended)
+        except StoreDownError:
+            self._finish_alone(ended, self._local.epoch, None)
+        else:
+            self._learn(answer)
+
+    def _is_unremarkable(self, ticket: Ticket, ended: int) -> bool:
+        """Tell whether the store need not hear of it, at least not now."""
+        if ticket.lease or ended == FAILURE:
+            return False
+        if ended == RELEASE:
+            return True
+        if self._options.failure_rate is not None:
+            self._unreported += 1
+            return True
+        return not self._failures
+
+    def _settle_arguments(self, ticket: Ticket, ended: int) -> tuple[float | str, ...]:
+        options = self._options
+        rate = options.failure_rate or 0
+        reported, self._unreported = self._unreported, 0
+        return (
+            ticket.epoch or 0,
+            ticket.lease,
+            ended,
+            options.reset_timeout,
+            options.fail_threshold,
+            options.probes,
+            rate,
+            options.window if rate else 0,
+            options.min_calls,
+            reported,
+        )
+
+    def _finish_alone(self, ended: int, epoch: int, lease: Lease | None) -> None:
+        local = self._local
+        note = {
+            SUCCESS: local.succeeded,
+            FAILURE: local.expired,
+            RELEASE: local.release,
+        }
+        note[ended](epoch, lease)
+
+    def _ask_force(self, isolated: int) -> Steps[None]:
+        try:
+            self._learn((yield FORCE, (isolated,)))
+        except StoreDownError:
+            return
+
+    def _learn(self, answer: Answer) -> Answer:
+        """Remember what the store says, and tell the listeners what has changed."""
+        verdict, epoch, wait, failures = answer
+        old, now = self.state, self.clock()
+        self._is_alone = False
+        self._verdict, self._epoch, self._failures = verdict, epoch, failures
+        self._open_until = now + wait
+        self._fresh_until = now + self._store.refresh
+        if self.state != old:
+            self._hub.tell(BreakerChanged, self._scope, old=old, new=self.state)
+        return answer
+
+    def _refusal(self, retry_after: float | None) -> CircuitBreakerError:
+        self._hub.tell(CallRejected, self._scope, reason="open")
+        return CircuitBreakerError(
+            str(self._scope), retry_after, isolated=retry_after is None
+        )

@@ -1,0 +1,178 @@
+"""Stores: where circuit breakers and throttles share their state."""
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Awaitable
+from typing import Any, Literal, Protocol, TypeAlias
+from urllib.parse import quote
+
+from accel_integration._context import Clock, Seconds, seconds_of
+from accel_integration._scripts import Answer, Script, Table
+from accel_integration._weaver import Weaver
+
+__all__ = [
+    "FailureMode",
+    "MemoryStore",
+    "RedisStore",
+    "Store",
+    "StoreDownError",
+    "check_store",
+]
+
+FailureMode: TypeAlias = Literal["open", "local", "closed"]
+
+logger = logging.getLogger("accel_integration")
+
+
+class StoreDownError(Exception):
+    """Raised when a store cannot be asked; it never leaves this package."""
+
+
+class Store(Protocol):
+    """A place for the state of many processes, or of many strategies in one.
+
+    Attributes:
+        fail: What to do when it cannot be reached: let calls pass ("open"), go on with
+            a state of one's own ("local"), or refuse them ("closed").
+        timeout: How many seconds it may take to answer.
+        refresh: For how many seconds a process relies on what it knows.
+        is_async: Whether answers must be awaited, or None if it does not matter.
+    """
+
+    fail: FailureMode
+    timeout: float
+    refresh: float
+    is_async: bool | None
+
+    def run(
+        self, script: Script, name: str, *args: float | str
+    ) -> Answer | Awaitable[Answer]:
+        """Do one step on the entity called *name*."""
+
+
+def check_store(store: Store, weaver: Weaver) -> None:
+    """Refuse a client that would block the event loop, or could not be awaited.
+
+    Raises:
+        TypeError: An async function has a sync client, or the other way round.
+    """
+    if store.is_async not in (None, weaver.is_async):
+        kind = "an async" if weaver.is_async else "a sync"
+        msg = f"{weaver.scope.endpoint!r} is {kind} function: give its store {kind} client."
+        raise TypeError(msg)
+
+
+class MemoryStore:
+    """A store inside of this process, for several strategies with one `key`."""
+
+    fail: FailureMode = "local"
+    timeout = 1.0
+    refresh = 0.0
+    is_async: bool | None = None
+
+    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._tables: dict[str, Table] = {}
+        self._lock = threading.Lock()
+
+    def run(self, script: Script, name: str, *args: float | str) -> Answer:
+        """Do one step on the entity called *name*."""
+        with self._lock:
+            table = self._tables.setdefault(name, {})
+            return script.python(table, self._clock(), *args)
+
+
+class RedisStore:
+    """A store in Redis or Valkey, for many processes.
+
+    Every step is one script on the server, by the clock of the server, and all keys of
+    an entity have one hash tag, so that it runs on a cluster.
+
+    Args:
+        client: A client of redis-py or valkey-py: of `redis.asyncio` for async
+            functions, of `redis` for sync ones. It stays yours to close.
+        prefix: What all keys begin with.
+        fail: What to do while the server cannot be reached: let calls pass ("open"), go
+            on with a state of this process alone ("local"), or refuse them ("closed").
+        timeout: How long the server may take. A sync client has its own
+            `socket_timeout`.
+        refresh: For how long a process relies on what it knows of a circuit: this is
+            how late it may notice that another one has opened it.
+        pause: After an error, for how long not to ask again.
+    """
+
+    def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
+        self,
+        client: Any,
+        *,
+        prefix: str = "accel",
+        fail: FailureMode = "local",
+        timeout: Seconds = 0.25,
+        refresh: Seconds = 0.25,
+        pause: Seconds = 1,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        if fail not in ("open", "local", "closed"):
+            msg = f'"fail" must be "open", "local" or "closed": {fail!r}'
+            raise ValueError(msg)
+        self.fail: FailureMode = fail
+        self.timeout = seconds_of(timeout)
+        self.refresh = seconds_of(refresh)
+        self.is_async: bool | None = inspect.iscoroutinefunction(client.execute_command)
+        self._client = client
+        self._prefix = prefix
+        self._pause = seconds_of(pause)
+        self._clock = clock
+        self._down_until = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._prefix!r} fail={self.fail!r}>"
+
+    def run(
+        self, script: Script, name: str, *args: float | str
+    ) -> Answer | Awaitable[Answer]:
+        """Do one step on the entity called *name*.
+
+        Raises:
+            StoreDownError: The server does not answer, or did not a moment ago.
+        """
+        if self._clock() < self._down_until:
+            raise StoreDownError
+        call = (script.lua, 3, *self._keys(name), *args)
+        return self._ask_async(call) if self.is_async else self._ask(call)
+
+    def _keys(self, name: str) -> list[str]:
+        # Braces mark what decides the slot; quoting keeps those of a name out.
+        entity = f"{self._prefix}:{{{quote(name, safe=':/.@')}}}"
+        return [entity, f"{entity}:probes", f"{entity}:window"]
+
+    def _ask(self, call: tuple[Any, ...]) -> Answer:
+        try:
+            return self._read(self._client.eval(*call))
+        except Exception as exc:
+            raise self._down(exc) from exc
+
+    async def _ask_async(self, call: tuple[Any, ...]) -> Answer:
+        try:
+            async with asyncio.timeout(self.timeout):
+                return self._read(await self._client.eval(*call))
+        except Exception as exc:
+            raise self._down(exc) from exc
+
+    def _read(self, reply: Any) -> Answer:
+        verdict, epoch, wait, failures = map(float, reply)
+        return verdict, epoch, wait, failures
+
+    def _down(self, exc: Exception) -> StoreDownError:
+        self._down_until = self._clock() + self._pause
+        logger.warning(
+            "The store of stability patterns does not answer (%s); they fail %s for "
+            "%g s.",
+            type(exc).__name__,
+            self.fail,
+            self._pause,
+        )
+        return StoreDownError(str(exc))
