@@ -195,8 +195,9 @@ def test_a_websocket_takes_a_header_but_no_cookie(logged_in):
     headers = {"Authorization": f"Bearer {token}"}
     with logged_in.client.websocket_connect("/ws", headers=headers) as socket:
         assert socket.receive_text() == "admin"
+    cookie = {"Cookie": f"__Host-access_token={token}"}
     with (
         pytest.raises(WebSocketDisconnect),
-        logged_in.client.websocket_connect("/ws"),
+        logged_in.client.websocket_connect("/ws", headers=cookie),
     ):
         pass

@@ -40,6 +40,13 @@ def test_a_giant_password_is_refused_before_the_hook_and_not_echoed(
     assert asked == []
 
 
+def test_a_giant_form_is_refused_while_it_arrives(service):
+    response = service.log_in(client_id="x" * 40_000)
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == "The form is larger than 32768 bytes."
+
+
 def test_a_giant_name_is_refused(service):
     response = service.log_in("n" * 257, "x")
 

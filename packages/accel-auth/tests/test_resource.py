@@ -117,6 +117,18 @@ async def test_a_token_can_not_bring_its_key(server, issuer, clock, name):
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "junk",
+    ["", "a.b.c", "\u00e9", "x" * 9000, "e30.e30."],
+    ids=["empty", "parts", "accent", "long", "no header"],
+)
+async def test_junk_is_refused_without_asking_anybody(server, issuer, junk):
+    with pytest.raises(InvalidTokenError):
+        await server.authenticate(junk)
+    assert issuer.asked == 0
+
+
+@pytest.mark.anyio
 async def test_a_public_key_is_no_secret(server, clock):
     pem = RSA.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo

@@ -187,6 +187,28 @@ async def test_without_grace_concurrent_refreshes_end_the_session(redis_client):
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+async def test_a_stolen_session_has_no_grace_left(redis_client, kind):
+    store = MemoryStore() if kind == "memory" else RedisStore(redis_client)
+    session = Session("anna", "s")
+    await store.open(session, "t0", LONG)
+    turns = []
+
+    for used, new in [
+        ("t0", "t1"),
+        ("t1", "t2"),
+        ("t0", "x"),
+        ("t1", "x"),
+        ("t2", "x"),
+    ]:
+        successor = Rotation(Turn.ROTATED, new)
+        answer = await store.rotate(session, used, successor, ttl=LONG, grace=10)
+        turns.append(answer.turn)
+
+    assert turns == [Turn.ROTATED] * 2 + [Turn.REUSED] * 3
+
+
+@pytest.mark.anyio
 async def test_a_copy_asks_redis_only_when_it_is_old(redis_client, clock):
     store = RedisStore(redis_client, staleness=1.0, clock=clock)
     other = RedisStore(redis_client, staleness=1.0, clock=clock)

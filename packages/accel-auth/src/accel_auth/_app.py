@@ -163,10 +163,8 @@ class AppAuth:
             CsrfError: if an unsafe request does not prove where it comes from.
         """
         cookies = self.settings.cookies
-        # A page of any site may open a WebSocket, and can send no header with it.
-        if cookies is None or conn.scope["type"] != "http":
-            return None
-        if (token := conn.cookies.get(cookies.access)) is None:
+        token = conn.cookies.get(cookies.access) if cookies else None
+        if token is None:
             return None
         claims = await self.authenticate(token)
         self.check_csrf(conn, claims)

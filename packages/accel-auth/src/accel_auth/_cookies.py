@@ -82,6 +82,7 @@ class CookieTransport:
         Raises:
             CsrfError: if the header is missing, or is not the token's.
         """
+        # A WebSocket has no method: any site's page may open one, without our header.
         if conn.scope.get("method") in _SAFE_METHODS:
             return
         sent = conn.headers.get(self.header, "").encode("utf-8", "surrogateescape")

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -11,7 +11,6 @@ from accel_auth._errors import HookError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 def bind_hook(target: object, name: str, shape: str) -> Callable[..., Awaitable[Any]]:
@@ -63,12 +62,13 @@ def _required(param: inspect.Parameter) -> bool:
     return positional and param.default is param.empty
 
 
-class class_or_instance_method(Generic[T, P, R]):  # noqa: N801 -- used as a decorator
+class class_or_instance_method(Generic[P, R]):  # noqa: N801 -- used as a decorator
     """Bind a method to the instance, or to the class where there is none."""
 
-    def __init__(self, func: Callable[..., R]) -> None:
+    def __init__(self, func: Callable[Concatenate[Any, P], R]) -> None:
         self._func = func
-        functools.update_wrapper(self, func)  # type: ignore[arg-type]
+        self.__doc__ = func.__doc__
 
-    def __get__(self, instance: Any, owner: type) -> Callable[..., R]:
-        return functools.partial(self._func, owner if instance is None else instance)
+    def __get__(self, instance: object, owner: type) -> Callable[P, R]:
+        bound = functools.partial(self._func, owner if instance is None else instance)
+        return functools.update_wrapper(bound, self._func)

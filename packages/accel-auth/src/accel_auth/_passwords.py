@@ -80,17 +80,16 @@ class PasswordHasher:
     def _verify(self, stored: str | None, secret: bytes) -> bool:
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        try:
-            return stored is not None and self._argon.verify(stored, secret)
-        except VerificationError:
-            return False
-        except InvalidHashError:
-            _log.warning("A stored password hash is not Argon2: nobody can log in.")
-            stored = None
-            return False
-        finally:
-            if stored is None:
-                self._argon.hash(secret)
+        if stored is not None:
+            try:
+                return self._argon.verify(stored, secret)
+            except VerificationError:
+                return False
+            except InvalidHashError:
+                _log.warning("A stored password hash is not Argon2: nobody can log in.")
+        # There is nothing to compare with; take the time that comparing takes.
+        self._argon.hash(secret)
+        return False
 
 
 def _prepare(password: str) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.routing import Match
 from starlette.types import Scope
 
-from accel_auth._app import REFRESH_TYPE, AppAuth
+from accel_auth._app import ACCESS_TYPE, REFRESH_TYPE, AppAuth
 from accel_auth._claims import Claims, scopes_of
 from accel_auth._errors import (
     AuthRequestError,
@@ -202,7 +202,7 @@ async def _revoke(auth: AppAuth, request: Request) -> JSONResponse:
 
 
 def _claims_of(auth: AppAuth, token: str) -> Claims | None:
-    for typ in ("at+jwt", REFRESH_TYPE):
+    for typ in (ACCESS_TYPE, REFRESH_TYPE):
         try:
             return {**auth.verify(token, typ), "typ": typ}
         except InvalidTokenError:
