@@ -1,5 +1,7 @@
 """One manager for sync and async SQLAlchemy, with deep reads and writes."""
 
+from typing import TYPE_CHECKING
+
 from accel_db._changes import Change
 from accel_db._errors import (
     ConfigurationError,
@@ -35,8 +37,34 @@ from accel_db._mixins import (
 from accel_db._orm import Orm
 from accel_db._orm_async import OrmAsync
 from accel_db._pages import CursorPage, Page
+from accel_db._plan import Deep
+from accel_db._retry import retry_serialization
+
+if TYPE_CHECKING:
+    from accel_db._alembic import AlembicEnv as AlembicEnv
+else:
+    # Alembic is an extra, and slow to import.
+    def __getattr__(name: str) -> object:
+        if name != "AlembicEnv":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            from accel_db._alembic import AlembicEnv
+        except ModuleNotFoundError as exc:
+            if exc.name != "alembic":
+                raise
+            raise ImportError(
+                "`AlembicEnv` needs Alembic. Install it with: "
+                'pip install "accel-db[alembic]"'
+            ) from exc
+        globals()[name] = AlembicEnv
+        return AlembicEnv
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "AlembicEnv"})
+
 
 __all__ = [
+    "AlembicEnv",
     "AuditMixin",
     "Change",
     "ConfigurationError",
@@ -44,6 +72,7 @@ __all__ = [
     "ConstraintViolation",
     "CursorPage",
     "DatabaseError",
+    "Deep",
     "Event",
     "ForeignChild",
     "ForeignKeyConflict",
@@ -71,4 +100,5 @@ __all__ = [
     "UnsafeStatement",
     "UtcDateTime",
     "acting_as",
+    "retry_serialization",
 ]

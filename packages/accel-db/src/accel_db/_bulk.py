@@ -100,7 +100,7 @@ def _values(
 
 
 def _insert_of(session: Session) -> Any:
-    if session.get_bind().dialect.name == "postgresql":
+    if session.connection().dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
         return postgres_insert

@@ -41,6 +41,7 @@ from accel_db._translation import translated
 # PostgreSQL's own names: a constraint without a name gets the one it would get there,
 # so that migrations and errors can name it on SQLite, too.
 _NAMES = {
+    "ix": "ix_%(column_0_label)s",
     "uq": "%(table_name)s_%(column_0_N_name)s_key",
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
     "pk": "%(table_name)s_pkey",
@@ -157,6 +158,11 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     def adatabase_url(self) -> str:
         """Return the URL of the async half, with its password."""
         return self._current.urls.asynchronous.render_as_string(hide_password=False)
+
+    @property
+    def backend(self) -> str:
+        """Return `postgresql` or `sqlite`."""
+        return self._current.urls.backend
 
     @property
     def engine(self) -> Engine:

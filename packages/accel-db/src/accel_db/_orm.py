@@ -24,6 +24,7 @@ from accel_db._mixins import mark_deleted, soft_delete_column
 from accel_db._pages import CursorPage, Page, cursor_page, page_count
 from accel_db._payload import as_mapping, column_values
 from accel_db._plan import Deep, plan_for
+from accel_db._rollback import roll_back
 from accel_db._statements import (
     by_key,
     mapper_of,
@@ -92,12 +93,12 @@ class Orm:
                     with translated(self.session):
                         transaction.commit()
                 except BaseException:
-                    self.session.rollback()
+                    roll_back(self.session)
                     raise
             elif transaction.nested:
                 transaction.rollback()
             else:
-                self.session.rollback()
+                roll_back(self.session)
 
         return end
 
@@ -141,7 +142,7 @@ class Orm:
                 result = work()
                 session.commit()
         except BaseException:
-            session.rollback()
+            roll_back(session)
             raise
         return result
 

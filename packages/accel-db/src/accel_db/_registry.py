@@ -32,6 +32,11 @@ class OnePerName(type):
         )
         cls._configurations: dict[str, dict[str, Any]] = {}
 
+    def instances(cls: "type[T]") -> list[T]:
+        """Return the instances that somebody holds by now."""
+        registry: Any = cls
+        return list(registry._known.values())  # noqa: SLF001  # the metaclass owns it
+
     def __call__(cls: "type[T]", *args: Any, **kwargs: Any) -> T:
         """Return the instance called `name`, or build it."""
         registry: Any = cls

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement
+from sqlalchemy import BinaryExpression, BindParameter, Column, ColumnElement
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
@@ -100,34 +100,35 @@ def key_criteria(
 
 
 def with_coerced_binds(statement: S) -> S:
-    """Return *statement*, whose WHERE clause compares columns with their own types.
+    """Let the WHERE clause of *statement* compare columns with their own types.
 
-    `File.uid == "…"` fails on SQLite, and `File.id == "5"` on asyncpg.
+    `File.uid == "…"` fails on SQLite, and `File.id == "5"` on PostgreSQL. Values are
+    replaced in place, which cannot be seen: they mean the same.
     """
     where = getattr(statement, "whereclause", None)
-    if where is None:
-        return statement
-    changed: dict[str, Any] = {}
-    for element in visitors.iterate(where):
-        if isinstance(element, BindParameter) and element.callable is None:
-            value = _coerced_bind(element)
-            if value is not element.value:
-                changed[element.key] = value
-    if not changed:
-        return statement
-    coerced: S = statement.params(changed)
-    return coerced
+    if where is not None:
+        for element in visitors.iterate(where):
+            if isinstance(element, BinaryExpression):
+                _coerce_bind(element.left, element.right)
+                _coerce_bind(element.right, element.left)
+    return statement
 
 
-def _coerced_bind(bind: BindParameter[Any]) -> Any:
-    value = bind.value
-    if isinstance(value, str):
-        return coerce(value, bind.type, bind.key.rpartition("_")[0] or "value")
-    if bind.expanding and isinstance(value, (list, tuple)):
-        parts = [coerce(part, bind.type, "value") for part in value]
-        return (
-            parts
-            if any(a is not b for a, b in zip(parts, value, strict=True))
-            else value
-        )
-    return value
+def _coerce_bind(column: Any, bind: Any) -> None:
+    if not isinstance(column, Column) or not isinstance(bind, BindParameter):
+        return
+    if not bind.unique or bind.callable is not None:
+        return
+    value = _coerced(bind, column)
+    if value is not bind.value:
+        bind.value, bind.type = value, column.type
+
+
+def _coerced(bind: BindParameter[Any], column: Column[Any]) -> Any:
+    if isinstance(bind.value, str):
+        return coerce(bind.value, column.type, column.name)
+    if not bind.expanding or not isinstance(bind.value, (list, tuple)):
+        return bind.value
+    parts = [coerce(part, column.type, column.name) for part in bind.value]
+    pairs = zip(parts, bind.value, strict=True)
+    return parts if any(new is not old for new, old in pairs) else bind.value

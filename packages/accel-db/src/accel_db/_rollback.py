@@ -1,0 +1,47 @@
+"""A rollback that leaves alone what the transaction did not change."""
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+
+def roll_back(session: Session) -> None:
+    """Roll *session* back, and keep the values of objects that it did not write.
+
+    SQLAlchemy expires every object of the session. An async session cannot load them
+    again when they are next looked at, so that one conflict would make everything
+    unusable that was read before.
+    """
+    kept = _untouched(session)
+    session.rollback()
+    for instance, values in kept:
+        for name, value in values.items():
+            set_committed_value(instance, name, value)
+
+
+def _untouched(session: Session) -> list[tuple[Any, dict[str, Any]]]:
+    written = _written(session)
+    if written is None:
+        return []
+    states: list[Any] = [sa.inspect(x) for x in session.identity_map.values()]
+    return [
+        (state.object, {k: v for k, v in state.dict.items() if k in state.attrs})
+        for state in states
+        if not state.modified and not state.expired and state not in written
+    ]
+
+
+def _written(session: Session) -> Collection[Any] | None:
+    """Return the states that the transaction flushed, or None if nobody knows.
+
+    SQLAlchemy keeps them in private attributes of the transaction. Should they ever be
+    gone, a rollback expires everything, as SQLAlchemy's own does.
+    """
+    transaction = session.get_transaction()
+    parts = [getattr(transaction, name, None) for name in ("_new", "_dirty", "_deleted")]
+    if None in parts:
+        return None
+    return {state for part in parts for state in part or ()}

@@ -1,0 +1,191 @@
+"""The models of the tests, and the manager that they belong to."""
+
+import enum
+import uuid
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+
+from accel_db import AuditMixin, MainDatabaseManager, SoftDeleteMixin
+
+db = MainDatabaseManager("sqlite://", name="accel-db tests", DEV_STATUS=True)
+Base = db.Base
+
+post_tag = Table(
+    "post_tag",
+    Base.metadata,
+    Column("post_id", ForeignKey("post.id"), primary_key=True),
+    Column("tag_id", ForeignKey("tag.id"), primary_key=True),
+)
+
+
+class Author(Base):
+    __tablename__ = "author"
+
+    id = Column(Integer, primary_key=True)
+    name = Column(String, unique=True)
+    bio = Column(String, server_default="unknown")
+    posts = relationship("Post", back_populates="author")
+    profile = relationship("Profile", back_populates="author", uselist=False)
+
+
+class Profile(Base):
+    """Cannot live without its author."""
+
+    __tablename__ = "profile"
+
+    id = Column(Integer, primary_key=True)
+    city = Column(String)
+    author_id = Column(ForeignKey("author.id"), nullable=False, unique=True)
+    author = relationship("Author", back_populates="profile")
+
+
+class Post(Base):
+    """Can live without an author."""
+
+    __tablename__ = "post"
+
+    id = Column(Integer, primary_key=True)
+    title = Column(String)
+    author_id = Column(ForeignKey("author.id"), index=True)
+    author = relationship("Author", back_populates="posts")
+    comments = relationship("Comment", back_populates="post", order_by="Comment.id")
+    tags = relationship("Tag", secondary=post_tag, back_populates="posts")
+
+
+class Comment(Base):
+    """Cannot live without its post."""
+
+    __tablename__ = "comment"
+
+    id = Column(Integer, primary_key=True)
+    text = Column(String)
+    post_id = Column(ForeignKey("post.id"), nullable=False, index=True)
+    post = relationship("Post", back_populates="comments")
+
+
+class Tag(Base):
+    __tablename__ = "tag"
+
+    id = Column(Integer, primary_key=True)
+    name = Column(String, unique=True)
+    posts = relationship("Post", secondary=post_tag, back_populates="tags")
+
+
+class Node(Base):
+    __tablename__ = "node"
+
+    id = Column(Integer, primary_key=True)
+    name = Column(String)
+    parent_id = Column(ForeignKey("node.id"), index=True)
+    children = relationship("Node", back_populates="parent", order_by="Node.id")
+    parent = relationship("Node", back_populates="children", remote_side=[id])
+
+
+class File(Base):
+    __tablename__ = "file"
+
+    uid = Column(Uuid, primary_key=True, default=uuid.uuid4)
+    filename = Column(String)
+
+
+class Order(Base):
+    __tablename__ = "order"
+
+    id = Column(Integer, primary_key=True)
+    note = Column(String)
+    lines = relationship("OrderLine", back_populates="order", order_by="OrderLine.line")
+
+
+class OrderLine(Base):
+    """Has a composite key, of which the order's key is a part."""
+
+    __tablename__ = "order_line"
+
+    order_id = Column(ForeignKey("order.id"), primary_key=True)
+    line = Column(Integer, primary_key=True, autoincrement=False)
+    product = Column(String)
+    order = relationship("Order", back_populates="lines")
+    serials = relationship("Serial", back_populates="order_line")
+
+
+class Serial(Base):
+    """Refers to a composite key."""
+
+    __tablename__ = "serial"
+
+    code = Column(String, primary_key=True)
+    order_id = Column(Integer)
+    line = Column(Integer)
+    order_line = relationship("OrderLine", back_populates="serials")
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["order_id", "line"], ["order_line.order_id", "order_line.line"]
+        ),
+    )
+
+
+class Document(Base):
+    """Is locked optimistically."""
+
+    __tablename__ = "document"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    version: Mapped[int] = mapped_column()
+
+    __mapper_args__ = {"version_id_col": version}
+
+
+class Note(AuditMixin, SoftDeleteMixin, Base):
+    __tablename__ = "note"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    board_id: Mapped[int | None] = mapped_column(ForeignKey("board.id"))
+    board: Mapped["Board | None"] = relationship(back_populates="notes")
+
+
+class Board(Base):
+    __tablename__ = "board"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    notes: Mapped[list[Note]] = relationship(back_populates="board")
+
+
+class Level(enum.Enum):
+    LOW = "low"
+    HIGH = "high"
+
+
+class Account(Base):
+    """Has constraints of every kind, and a validator."""
+
+    __tablename__ = "account"
+
+    id = Column(Integer, primary_key=True)
+    owner = Column(String, nullable=False)
+    country = Column(String, nullable=False, server_default="SK")
+    balance = Column(Integer, nullable=False, default=0)
+    level = Column(Enum(Level), nullable=False, default=Level.LOW)
+
+    __table_args__ = (
+        CheckConstraint("balance >= 0", name="balance_not_negative"),
+        UniqueConstraint("owner", "country"),
+    )
+
+    @validates("owner")
+    def _strip(self, _key: str, value: str) -> str:
+        return value.strip()
