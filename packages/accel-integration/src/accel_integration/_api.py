@@ -74,8 +74,8 @@ class ApiHTTP:
         return origin_of(self.url)
 
     def __repr__(self) -> str:
-        url = mask_url(self.url.geturl())
-        return f"<{type(self).__name__} {self.httpmethod} {url}>"
+        shown = (type(self).__name__, self.httpmethod, mask_url(self.url.geturl()))
+        return f"<{' '.join(filter(None, shown))}>"
 
 
 def origin_of(url: ParseResult) -> str:

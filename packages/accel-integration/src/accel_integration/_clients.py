@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from accel_integration._context import EXCHANGE, time_left
+from accel_integration._context import EXCHANGE, Request, time_left
 
 __all__ = ["ClientPool", "watch_client"]
 
@@ -109,6 +109,8 @@ def note_sync(response: Any) -> None:
     if (exchange := EXCHANGE.get()) is not None:
         exchange.status = response.status_code
         exchange.retry_after = response.headers.get("retry-after")
+        request = response.request
+        exchange.request = Request(str(request.url), tuple(request.headers.items()))
 
 
 async def note_async(response: Any) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 __all__ = [
     "DEADLINE",
     "EXCHANGE",
     "Clock",
     "Exchange",
+    "Request",
     "Scope",
     "Seconds",
     "seconds_of",
@@ -38,14 +39,22 @@ class Scope:
         return f"{self.endpoint} at {self.origin}" if self.origin else self.endpoint
 
 
+class Request(NamedTuple):
+    """A request that was sent; it holds secrets, and is masked where it is shown."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+
+
 class Exchange:
     """Notes on the call in progress, written by hooks and strategies, read by both."""
 
-    __slots__ = ("attempts", "fallbacks", "retry_after", "status")
+    __slots__ = ("attempts", "fallbacks", "request", "retry_after", "status")
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.retry_after: str | None = None
+        self.request: Request | None = None
         self.attempts = 1
         self.fallbacks = 0
 

@@ -1,24 +1,32 @@
 """Integrations as plain data: what they are, and how they are doing."""
 
+import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from accel_integration._breaker import CircuitBreaker
-from accel_integration._context import Scope
 from accel_integration._integration import (
     Endpoint,
     EndpointsDeclaration,
     IntegrationHTTP,
 )
 from accel_integration._masking import mask_url
+from accel_integration._stats import EndpointStats
 
-__all__ = ["Entry", "entries_of", "state_of"]
+__all__ = ["Entry", "Integrations", "entries_of", "state_of"]
 
+# From this share of failed calls on, an endpoint that answers is called degraded.
 DEGRADED_SHARE = 0.1
+# Below, tenths of milliseconds are shown.
+SHORT = 0.01
 
-Integrations = Iterable[EndpointsDeclaration | type[EndpointsDeclaration]]
+Integrations: TypeAlias = (
+    EndpointsDeclaration
+    | type[EndpointsDeclaration]
+    | Iterable[EndpointsDeclaration | type[EndpointsDeclaration]]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +48,41 @@ class Entry:
         return mask_url(self.declaration.base_url) if self.declaration else ""
 
     @property
+    def host(self) -> str:
+        """The host it is on, which tells two of the same name apart."""
+        return self.declaration.origin.rpartition("/")[2] if self.declaration else ""
+
+    @property
     def endpoints(self) -> list[Endpoint]:
         """Its endpoints, in the order of their declaration."""
         return list(self.cls.endpoints().values())
 
+    def stats_of(self, endpoint: Endpoint) -> EndpointStats:
+        """Return what *endpoint* has been through."""
+        if self.declaration is None:
+            return EndpointStats()
+        return self.declaration.stats_of(endpoint)
+
+    def circuit_of(self, endpoint: Endpoint) -> str | None:
+        """Return the state of the circuit breaker around *endpoint*, if there is one."""
+        origin = self.declaration.origin if self.declaration else ""
+        for strategy in endpoint.strategies:
+            if isinstance(strategy, CircuitBreaker):
+                return strategy.at(endpoint.plan.endpoint, origin).state
+        return None
+
 
 def entries_of(integrations: Integrations) -> list[Entry]:
     """Return an entry for each of *integrations*, same names kept apart."""
+    if isinstance(integrations, EndpointsDeclaration | type):
+        integrations = [integrations]
     taken: set[str] = set()
     entries = []
     for item in integrations:
         cls = item if isinstance(item, type) else type(item)
+        if not issubclass(cls, EndpointsDeclaration):
+            msg = f"{item!r} is not an `EndpointsDeclaration`, nor an instance of one."
+            raise TypeError(msg)
         slug = _slug(cls.integration.name, taken)
         taken.add(slug)
         entries.append(Entry(slug, cls, None if isinstance(item, type) else item))
@@ -86,27 +118,49 @@ def integration_state(entry: Entry) -> dict[str, Any]:
 
 
 def endpoint_state(entry: Entry, endpoint: Endpoint) -> dict[str, Any]:
-    """Return how one endpoint is doing, with its statistics."""
-    circuit = circuit_of(entry, endpoint)
-    stats: dict[str, Any] = {"calls": 0}
-    state = "idle"
-    if entry.declaration is not None:
-        seen = entry.declaration.stats_of(endpoint)
-        stats = seen.as_dict()
-        if seen.calls:
-            state = "degraded" if seen.error_share > DEGRADED_SHARE else "up"
+    """Return how one endpoint is doing, as numbers and as people read them."""
+    stats, circuit = entry.stats_of(endpoint), entry.circuit_of(endpoint)
+    numbers = stats.as_dict()
+    return {
+        "name": endpoint.name,
+        "state": _state(stats, circuit),
+        "circuit": circuit,
+        **numbers,
+        "shown": shown(numbers, circuit),
+    }
+
+
+def _state(stats: EndpointStats, circuit: str | None) -> str:
     if circuit in ("open", "isolated"):
-        state = "open"
-    elif circuit == "half_open":
-        state = "degraded"
-    return {"name": endpoint.name, "state": state, "circuit": circuit, **stats}
+        return "open"
+    if circuit == "half_open" or stats.error_share > DEGRADED_SHARE:
+        return "degraded"
+    return "up" if stats.calls else "idle"
 
 
-def circuit_of(entry: Entry, endpoint: Endpoint) -> str | None:
-    """Return the state of the circuit breaker around *endpoint*, if there is one."""
-    origin = entry.declaration.origin if entry.declaration else ""
-    scope = Scope(endpoint.plan.endpoint, origin)
-    for strategy in endpoint.strategies:
-        if isinstance(strategy, CircuitBreaker):
-            return strategy.at(scope.endpoint, scope.origin).state
-    return None
+def shown(numbers: dict[str, Any], circuit: str | None) -> dict[str, str]:
+    """Return *numbers* as people read them."""
+    names = ("calls", "retries", "throttled", "refused", "timeouts", "fallbacks")
+    return {
+        "calls": str(numbers["calls"]),
+        "error_share": f"{numbers['error_share']:.1%}",
+        **{name: _duration(numbers[name]) for name in ("p50", "p95", "p99")},
+        **{name: str(numbers[name]) for name in names[1:]},
+        "circuit": (circuit or "none").replace("_", " "),
+        "last_error": _last_error(numbers),
+    }
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"  # noqa: RUF001 - the sign for "nothing here"
+    if seconds < SHORT:
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _last_error(numbers: dict[str, Any]) -> str:
+    if numbers["last_error"] is None:
+        return "none"
+    moment = dt.datetime.fromtimestamp(numbers["last_error_at"], tz=dt.UTC)
+    return f"{numbers['last_error']} at {moment:%Y-%m-%d %H:%M:%S} UTC"

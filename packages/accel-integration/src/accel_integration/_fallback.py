@@ -50,8 +50,10 @@ class Fallback(Strategy):
         self._takes_call = bool(set(parameters) - {"exc"})
 
     def describe(self) -> str:
-        what = name_of(self.answer) if self.is_function else "a fixed value"
-        return f"falls back to {what.rpartition('.')[2]}"
+        if not self.is_function:
+            return "falls back to a fixed value"
+        name = name_of(self.answer).rpartition(".")[2]
+        return f"falls back to {'a function' if name == '<lambda>' else name}"
 
     def weave(self, weaver: Weaver, body: Body) -> None:
         if self.is_async and not weaver.is_async:

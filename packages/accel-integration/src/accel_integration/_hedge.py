@@ -148,6 +148,7 @@ def adopt(winner: Exchange) -> None:
     if (exchange := EXCHANGE.get()) is not None:
         exchange.status = winner.status
         exchange.retry_after = winner.retry_after
+        exchange.request = winner.request
 
 
 class SyncRace(Racing):

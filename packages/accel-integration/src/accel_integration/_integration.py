@@ -6,7 +6,18 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 
 from accel_integration._api import (
     ApiHTTP,
@@ -18,7 +29,7 @@ from accel_integration._clients import ClientPool
 from accel_integration._context import EXCHANGE, Exchange
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
 from accel_integration._masking import mask_url, secrets_in
-from accel_integration._response import ResponseSchema, resolve_annotations
+from accel_integration._response import ResponseSchema, members_of, resolve_annotations
 from accel_integration._stats import EndpointStats
 from accel_integration._strategy import Plan, Strategy, is_async, plan_of
 
@@ -388,10 +399,17 @@ def endpoint_of(value: Any) -> Endpoint | None:
 
 
 def type_text(hint: Any) -> str:
-    """Return a type as people write it."""
-    if isinstance(hint, type) and not hasattr(hint, "__args__"):
-        return hint.__name__
-    return str(hint).replace("typing.", "")
+    """Return a type as people write it, without the modules."""
+    members = members_of(hint)
+    if len(members) > 1:
+        return " | ".join(type_text(member) for member in members)
+    if hint is None or hint is type(None):
+        return "None"
+    if get_origin(hint) is None or get_origin(hint) is Literal:
+        return getattr(hint, "__name__", str(hint).replace("typing.", ""))
+    arguments = [type_text(argument) for argument in get_args(hint)]
+    name = getattr(get_origin(hint), "__name__", str(get_origin(hint)))
+    return f"{name}[{', '.join(arguments)}]"
 
 
 def _enclosing_locals(

@@ -25,7 +25,14 @@ from accel_integration._errors import (
 from accel_integration._masking import mask_text
 from accel_integration._outcome import parse_retry_after
 
-__all__ = ["Alternative", "Received", "ResponseSchema", "resolve_annotations"]
+__all__ = [
+    "Alternative",
+    "Received",
+    "ResponseSchema",
+    "adapter_for",
+    "members_of",
+    "resolve_annotations",
+]
 
 STATUS_NAME = re.compile(r"^http_?([1-5]\d\d)(?!\d)", re.IGNORECASE)
 FIRST_ERROR_STATUS = 400

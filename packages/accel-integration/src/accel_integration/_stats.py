@@ -5,7 +5,7 @@ import time
 from collections import deque
 from typing import Any
 
-from accel_integration._context import Exchange
+from accel_integration._context import Exchange, Request
 from accel_integration._errors import (
     BulkheadFullError,
     CircuitBreakerError,
@@ -31,6 +31,7 @@ class EndpointStats:
         self.last_error: str | None = None
         self.last_error_at: float | None = None
         self.last_status: int | None = None
+        self.last_request: Request | None = None
         # (duration in seconds, whether it failed)
         self._recent: deque[tuple[float, bool]] = deque(maxlen=REMEMBERED)
 
@@ -43,6 +44,7 @@ class EndpointStats:
         self.fallbacks += exchange.fallbacks
         if exchange.status is not None:
             self.last_status = exchange.status
+        self.last_request = exchange.request or self.last_request
         self._recent.append((duration, error is not None))
         if error is None:
             return
