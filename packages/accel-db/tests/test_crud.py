@@ -163,8 +163,12 @@ async def test_missing_rows(aorm):
     assert await aorm.get(select(Author)) is None
     assert await aorm.get_item(Author, 1) is None
     assert await aorm.update_item(Author, 1, {"name": "x"}) is None
-    assert await aorm.update(update(Author).where(Author.id == 1), {"name": "x"}) is None
-    with pytest.raises(NotFound, match=r"There is no Author with the key 1\.") as caught:
+    assert (
+        await aorm.update(update(Author).where(Author.id == 1), {"name": "x"}) is None
+    )
+    with pytest.raises(
+        NotFound, match=r"There is no Author with the key 1\."
+    ) as caught:
         await aorm.get_item_or_raise(Author, 1)
     assert caught.value.http_status == 404
     with pytest.raises(NotFound, match=r"There is no Author that matches\."):
@@ -225,7 +229,9 @@ async def test_the_key_cannot_change(aorm):
     assert same.name == "Bea"
 
 
-@pytest.mark.parametrize("name", ["nope", "__class__", "metadata", "_sa_instance_state"])
+@pytest.mark.parametrize(
+    "name", ["nope", "__class__", "metadata", "_sa_instance_state"]
+)
 async def test_unknown_names_are_refused(aorm, name):
     author = await aorm.create_item(Author(name="Ann"))
 
@@ -248,7 +254,9 @@ async def test_data_needs_its_model(aorm):
 async def test_a_duplicate_names_the_constraint(aorm):
     await aorm.create_item(Author(name="Ann"))
 
-    with pytest.raises(Conflict, match="'author_name_key' on name of 'author'") as caught:
+    with pytest.raises(
+        Conflict, match="'author_name_key' on name of 'author'"
+    ) as caught:
         await aorm.create_item(Author(name="Ann"))
 
     assert caught.value.http_status == 409
@@ -331,7 +339,9 @@ async def test_update_list_returns_every_row(aorm):
 
 
 async def test_rows_and_values_come_as_they_are_selected(aorm):
-    await aorm.bulk_create(Author, [{"name": "a", "bio": "x"}, {"name": "b", "bio": "x"}])
+    await aorm.bulk_create(
+        Author, [{"name": "a", "bio": "x"}, {"name": "b", "bio": "x"}]
+    )
 
     names = await aorm.get_list(select(Author.bio))
     rows = await aorm.get_list(select(Author.name, func.length(Author.bio)))
@@ -373,7 +383,9 @@ async def test_upsert(aorm):
 
     rows = [{"name": "Ann", "bio": "new"}, {"name": "Bea", "bio": "new"}]
     written = await aorm.upsert(Author, rows, on=["name"])
-    kept = await aorm.upsert(Author, [{"name": "Ann", "bio": "x"}], on=["name"], update=[])
+    kept = await aorm.upsert(
+        Author, [{"name": "Ann", "bio": "x"}], on=["name"], update=[]
+    )
 
     assert sorted((a.name, a.bio) for a in written) == [("Ann", "new"), ("Bea", "new")]
     assert kept == []
@@ -460,7 +472,9 @@ async def test_statements_count_versions_up(db, aorm):
     async with db.asession() as other:
         held = await other.get(Document, document.id)
         await other.commit()
-        await aorm.update(update(Document).where(Document.id == document.id), {"text": "b"})
+        await aorm.update(
+            update(Document).where(Document.id == document.id), {"text": "b"}
+        )
         held.text = "c"
         with pytest.raises(StaleVersion):
             await OrmAsync(other).create_item(Document(text="d"))

@@ -38,7 +38,9 @@ def blog(db):
         }.items():
             session.execute(insert(model), rows)
         links = [
-            {"post_id": i, "tag_id": 1 + (i + k) % 7} for i in range(1, 51) for k in (0, 1)
+            {"post_id": i, "tag_id": 1 + (i + k) % 7}
+            for i in range(1, 51)
+            for k in (0, 1)
         ]
         session.execute(insert(post_tag), links)
     return db
@@ -150,7 +152,7 @@ async def test_a_deep_tree(db, aorm):
 
     async with db.asession() as session:
         with track_queries(db, max_count=10):
-            root = await OrmAsync(session).get_item(Node, 1, deep=["children"] and True)
+            root = await OrmAsync(session).get_item(Node, 1, deep=True)
     nodes, waiting = 0, [root]
     while waiting:
         node = waiting.pop()
@@ -167,7 +169,8 @@ async def test_composite_keys(db, aorm):
         OrderLine, [{"order_id": o, "line": i} for o in (1, 2) for i in (1, 2)]
     )
     await aorm.bulk_create(
-        Serial, [{"code": f"{o}{i}", "order_id": o, "line": i} for o in (1, 2) for i in (1, 2)]
+        Serial,
+        [{"code": f"{o}{i}", "order_id": o, "line": i} for o in (1, 2) for i in (1, 2)],
     )
 
     async with db.asession() as session:
@@ -248,7 +251,7 @@ def test_the_sync_face(blog):
 
 def test_unusual_relationships(url):
     """Custom joins, a bare association of columns, and keyed collections."""
-    db = MainDatabaseManager(url, name="unusual", DEV_STATUS=True)
+    db = MainDatabaseManager(url, name=f"unusual {url}", DEV_STATUS=True)
 
     class City(db.Base):
         __tablename__ = "city"
@@ -275,9 +278,7 @@ def test_unusual_relationships(url):
     with db.session.begin() as session:
         session.add(City(id=1, code="x"))
         session.flush()
-        session.add_all(
-            Shop(id=i, name=f"s{i}", size=i, city_code="x") for i in (1, 2)
-        )
+        session.add_all(Shop(id=i, name=f"s{i}", size=i, city_code="x") for i in (1, 2))
     with db.session() as session:
         city = Orm(session).get_item(City, 1, deep=True)
     db.drop_all()

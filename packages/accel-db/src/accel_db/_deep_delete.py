@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sqlalchemy import update
 from sqlalchemy.orm import (
     Mapper,
     RelationshipDirection,
@@ -10,10 +11,14 @@ from sqlalchemy.orm import (
     Session,
     object_mapper,
 )
+from sqlalchemy.orm.attributes import set_committed_value
 
 from accel_db._deep_read import load_deep, related
+from accel_db._errors import Conflict, ConstraintViolation, ForeignKeyConflict
 from accel_db._mixins import mark, soft_delete_column
 from accel_db._plan import Plan
+from accel_db._translation import translated
+from accel_db._values import key_criteria
 
 
 class _Children:
@@ -59,8 +64,22 @@ def is_children(relationship: RelationshipProperty[Any]) -> bool:
 
 
 def delete_flat(session: Session, instance: object) -> None:
-    """Delete *instance* alone: links go with it, children as its cascades say."""
+    """Delete *instance* alone: links go with it, children as its cascades say.
+
+    Raises:
+        ForeignKeyConflict: children need it, and nobody asked to delete them.
+    """
     _delete(session, [instance])
+    try:
+        with translated(session):
+            session.flush()
+    except Conflict:
+        raise
+    except ConstraintViolation as exc:
+        # By default SQLAlchemy sets the foreign key of children to NULL.
+        raise ForeignKeyConflict(
+            None, table=exc.table, columns=exc.columns, kind="foreign key"
+        ) from exc
 
 
 def delete_deep(session: Session, *instances: object) -> None:
@@ -98,33 +117,59 @@ def _delete(session: Session, instances: list[object]) -> None:
         session.delete(instance)
 
 
-def _cut_circles(session: Session, instances: list[object]) -> None:
-    """Set nullable references within one table to NULL, where rows refer in a circle."""
-    doomed = set(map(id, instances))
-    for instance in instances:
-        for relationship in object_mapper(instance).relationships:
-            if relationship.direction is not RelationshipDirection.MANYTOONE:
+def _cut_circles(session: Session, roots: Iterable[object]) -> None:
+    """Unlink the children that are also ancestors: no order could delete them."""
+    done: set[int] = set()
+    for root in roots:
+        if id(root) in done:
+            continue
+        path = {id(root)}
+        stack = [(root, iter(_edges(root)))]
+        while stack:
+            parent, edges = stack[-1]
+            edge = next(edges, None)
+            if edge is None:
+                stack.pop()
+                path.discard(id(parent))
+                done.add(id(parent))
                 continue
-            if relationship.viewonly or not _self_referential(relationship):
-                continue
-            if _reaches_itself(instance, relationship, doomed):
-                setattr(instance, relationship.key, None)
-                session.flush()
+            relationship, child = edge
+            if id(child) in path:
+                _unlink(session, parent, relationship, child)
+            elif id(child) not in done:
+                path.add(id(child))
+                stack.append((child, iter(_edges(child))))
 
 
-def _self_referential(relationship: RelationshipProperty[Any]) -> bool:
-    nullable = all(column.nullable for column in relationship.local_columns)
-    return nullable and relationship.mapper.common_parent(relationship.parent)
+def _edges(parent: object) -> list[tuple[RelationshipProperty[Any], object]]:
+    return [
+        (relationship, child)
+        for relationship in object_mapper(parent).relationships
+        if is_children(relationship)
+        for child in related(parent, relationship)
+    ]
 
 
-def _reaches_itself(
-    instance: object, relationship: RelationshipProperty[Any], doomed: set[int]
-) -> bool:
-    seen: set[int] = set()
-    current: Any = instance.__dict__.get(relationship.key)
-    while current is not None and id(current) in doomed and id(current) not in seen:
-        if current is instance:
-            return True
-        seen.add(id(current))
-        current = current.__dict__.get(relationship.key)
-    return False
+def _unlink(
+    session: Session,
+    parent: object,
+    relationship: RelationshipProperty[Any],
+    child: object,
+) -> None:
+    """Set the foreign key of *child* to NULL, behind the back of the unit of work."""
+    mapper = object_mapper(child)
+    names = [mapper.get_property_by_column(c).key for c in relationship.remote_side]
+    key = tuple(mapper.primary_key_from_instance(child))
+    session.execute(
+        update(mapper)
+        .where(*key_criteria(mapper, key))
+        .values(dict.fromkeys(names))
+        .execution_options(synchronize_session=False)
+    )
+    for name in names:
+        set_committed_value(child, name, None)
+    if relationship.back_populates is not None:
+        set_committed_value(child, relationship.back_populates, None)
+    rest = [x for x in related(parent, relationship) if x is not child]
+    value = rest if relationship.uselist else None
+    set_committed_value(parent, relationship.key, value)

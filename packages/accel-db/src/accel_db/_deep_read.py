@@ -248,7 +248,7 @@ class _Loader:
         columns = tuple(getattr(parent, name) for name in names)
         parents = {tuple(getattr(x, name) for name in names): x for x in objects}
         query = select(*columns, r.entity).select_from(parent)
-        query = query.join(r.entity, getattr(parent, r.key))
+        query = query.join(r.entity.entity, getattr(parent, r.key))
         self._fill_from_rows(r, parents, _ordered(query, r), columns)
 
     def _fill_from_rows(

@@ -470,7 +470,10 @@ class Orm:
             instance = self._locked(mapper, key)
             if instance is None:
                 return False
-            (delete_deep if deep else delete_flat)(self.session, instance)
+            if deep:
+                delete_deep(self.session, instance)
+            else:
+                delete_flat(self.session, instance)
             self.session.flush()
             return True
 

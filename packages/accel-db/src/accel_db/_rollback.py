@@ -20,6 +20,17 @@ def roll_back(session: Session) -> None:
     for instance, values in kept:
         for name, value in values.items():
             set_committed_value(instance, name, value)
+    for instance in session.identity_map.values():
+        _restore_key(instance)
+
+
+def _restore_key(instance: Any) -> None:
+    """Let a written object tell at least which row it is, as messages want to."""
+    state: Any = sa.inspect(instance)
+    for column, part in zip(state.mapper.primary_key, state.identity, strict=True):
+        name = state.mapper.get_property_by_column(column).key
+        if name not in state.dict:
+            set_committed_value(instance, name, part)
 
 
 def _untouched(session: Session) -> list[tuple[Any, dict[str, Any]]]:
@@ -41,7 +52,9 @@ def _written(session: Session) -> Collection[Any] | None:
     gone, a rollback expires everything, as SQLAlchemy's own does.
     """
     transaction = session.get_transaction()
-    parts = [getattr(transaction, name, None) for name in ("_new", "_dirty", "_deleted")]
+    parts = [
+        getattr(transaction, name, None) for name in ("_new", "_dirty", "_deleted")
+    ]
     if None in parts:
         return None
     return {state for part in parts for state in part or ()}
