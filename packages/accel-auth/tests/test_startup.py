@@ -66,7 +66,9 @@ def test_debug_without_a_secret_draws_one(auth_class, service_class, caplog):
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize(
-    "secret", [PEM, PEM.decode(), "ssh-ed25519 AAAAC3 x", '{"kty": "RSA", "n": "x"}']
+    "secret",
+    [PEM, PEM.decode(), DER, "ssh-ed25519 AAAAC3 x", '{"kty": "RSA", "n": "x"}'],
+    ids=["pem", "text", "der", "ssh", "jwk"],
 )
 def test_a_public_key_as_secret_never_starts(auth_class, secret, debug):
     app = FastAPI(debug=debug)
