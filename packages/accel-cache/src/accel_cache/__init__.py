@@ -1,6 +1,7 @@
 """A Redis response cache for FastAPI endpoints and plain coroutines."""
 
 from accel_cache._cache import Cache, MemoryCache, cache_for, cache_redis
+from accel_cache._decorator import early_lookup
 from accel_cache._errors import (
     CacheConfigurationError,
     CacheError,
@@ -24,4 +25,5 @@ __all__ = [
     "UnstorableValue",
     "cache_for",
     "cache_redis",
+    "early_lookup",
 ]

@@ -15,6 +15,7 @@ from accel_cache._http import (
     NEGATIVE,
     STORABLE,
     RawHeaders,
+    by_name,
     directives,
     freshness,
     header_values,
@@ -43,6 +44,8 @@ class _Call:
     request: met.Request
     injected: met.Response
     arguments: dict[str, Any]
+    headers: dict[bytes, list[bytes]]
+    """The request's headers by name."""
     before: RawHeaders = ()
     """Headers that dependencies had set before the endpoint ran."""
     private: bool = False
@@ -67,7 +70,7 @@ class CachedEndpoint:
         self, request: met.Request, injected: met.Response, arguments: dict[str, Any]
     ) -> Any:
         """Return a response, or the endpoint's own value where nothing is cached."""
-        call = _Call(request, injected, arguments, tuple(injected.raw_headers))
+        call = _call(request, injected, arguments)
         if (slot := met.refresh_slot(request)) is not None:
             self._partition(call)
             slot.append(await self._compute(call))
@@ -80,6 +83,33 @@ class CachedEndpoint:
         tagged = len(query.tags) > 1
         return self._deliver(call, await self._engine.ask(query), tagged)
 
+    def peek(
+        self, request: met.Request, skippable: tuple[Callable[..., Any], ...]
+    ) -> Any:
+        """Return a fresh response that this process holds; `None` for all else.
+
+        Nothing of the route has run yet: a route with a dependency that is not
+        *skippable* gets `None`, for it may be the one that refuses the request.
+        """
+        facts = met.facts_of(request)
+        if facts is None or not all(d in skippable for d in facts.dependencies):
+            return None
+        call = _call(request, met.Response(), {})
+        refreshing = met.refresh_slot(request) is not None
+        if refreshing or self._options.key is not None or self._bypass(call):
+            return None
+        identity = self._partition(call)
+        if identity is None or _wants_new(call.headers):
+            return None
+        outcome = self._engine.peek(
+            self._key(call, identity),
+            self._options.policy,
+            functools.partial(_matches, call),
+        )
+        if outcome is None:
+            return None
+        return self._deliver(call, outcome, bool(self._options.tags))
+
     # --- may it be cached at all? ------------------------------------------------
 
     def _bypass(self, call: _Call) -> str:
@@ -89,7 +119,7 @@ class CachedEndpoint:
         app = request.scope.get("app")
         if not getattr(getattr(app, "state", None), "CACHE_STATUS", True):
             return "disabled"
-        control = header_values(request.scope["headers"], b"cache-control")
+        control = call.headers.get(b"cache-control")
         if control and "no-store" in directives(control):
             return "no-store"
         facts = met.facts_of(request)
@@ -133,7 +163,7 @@ class CachedEndpoint:
         found = tuple(
             (name, value)
             for name in sorted(credentials)
-            if (value := self._credential(call.request, name))
+            if (value := self._credential(call, name))
         )
         secured = facts is not None and facts.secured
         call.private = bool(found) or secured or scope == "private"
@@ -141,43 +171,43 @@ class CachedEndpoint:
             return None
         return ("auto", found)
 
-    def _credential(self, request: met.Request, name: str) -> tuple[object, ...]:
-        if name == "cookie" and self._options.identity_cookies is not None:
-            wanted = self._options.identity_cookies
-            pairs = sorted(request.cookies.items())
-            return tuple(pair for pair in pairs if pair[0] in wanted)
-        return tuple(header_values(request.scope["headers"], name.encode("latin-1")))
+    def _credential(self, call: _Call, name: str) -> tuple[object, ...]:
+        values = call.headers.get(name.encode("latin-1"), ())
+        wanted = self._options.identity_cookies
+        if name != "cookie" or wanted is None or not values:
+            return tuple(values)
+        pairs = sorted(call.request.cookies.items())
+        return tuple(pair for pair in pairs if pair[0] in wanted)
 
-    def _query(self, call: _Call, identity: tuple[object, ...]) -> Query:
-        request = call.request
-        options = self._options
-        headers = request.scope["headers"]
-        named = call.arguments
-        if options.key is None:
+    def _key(self, call: _Call, identity: tuple[object, ...]) -> str:
+        request, maker = call.request, self._options.key
+        if maker is None:
             subject: object = canonical_query(request.scope["query_string"])
         else:
-            subject = made(options.key, named)
+            subject = made(maker, call.arguments)
         # Credentials are in the identity, in the form the options ask for.
         plain = call.names - {"authorization", "cookie"}
-        key = digest(
+        return digest(
             request.method,
             request.scope.get("scheme"),
-            header_values(headers, b"host"),
+            call.headers.get(b"host"),
             request.scope.get("root_path", ""),
-            request.scope["path"] if options.key is None else "",
+            request.scope["path"] if maker is None else "",
             self._endpoint.__qualname__,
             subject,
-            sorted(variant(plain, headers).items()),
+            [(n, call.headers.get(n.encode("latin-1"))) for n in sorted(plain)],
             identity,
         )
+
+    def _query(self, call: _Call, identity: tuple[object, ...]) -> Query:
         return Query(
-            key=key,
-            tags=(*tags_of(options.tags, named), EVERYTHING),
-            policy=options.policy,
+            key=self._key(call, identity),
+            tags=(*tags_of(self._options.tags, call.arguments), EVERYTHING),
+            policy=self._options.policy,
             compute=functools.partial(self._compute, call),
             matches=functools.partial(_matches, call),
-            refresh=functools.partial(met.rerun, request),
-            revalidate=_wants_new(headers),
+            refresh=functools.partial(met.rerun, call.request),
+            revalidate=_wants_new(call.headers),
         )
 
     # --- from the endpoint to a draft -------------------------------------------------
@@ -254,7 +284,7 @@ class CachedEndpoint:
             (name.lower().encode(), value.encode("latin-1"))
             for name, value in marks.items()
         ]
-        wanted = header_values(call.request.scope["headers"], b"if-none-match")
+        wanted = call.headers.get(b"if-none-match", [])
         if draft.status == 200 and is_not_modified(draft.etag, wanted):  # noqa: PLR2004 - RFC 9110, 13.2.2
             hidden = {b"content-length", b"content-type"}
             headers = [pair for pair in headers if pair[0] not in hidden]
@@ -284,15 +314,21 @@ class CachedEndpoint:
         return headers
 
 
+def _call(
+    request: met.Request, injected: met.Response, arguments: dict[str, Any]
+) -> _Call:
+    headers = by_name(request.scope["headers"])
+    return _Call(request, injected, arguments, headers, tuple(injected.raw_headers))
+
+
 def _is_authenticated(request: met.Request) -> bool:
     user = request.scope.get("user")
     return bool(getattr(user, "is_authenticated", False))
 
 
-def _wants_new(headers: RawHeaders) -> bool:
-    control = header_values(headers, b"cache-control")
-    if not control:
-        return header_values(headers, b"pragma") == [b"no-cache"]
+def _wants_new(headers: dict[bytes, list[bytes]]) -> bool:
+    if not (control := headers.get(b"cache-control")):
+        return headers.get(b"pragma") == [b"no-cache"]
     found = directives(control)
     return "no-cache" in found or found.get("max-age") == "0"
 

@@ -106,6 +106,18 @@ class Engine:
                 return known
         return await self._ask_store(query)
 
+    def peek(
+        self, key: str, policy: Policy, matches: Callable[[Entry], bool]
+    ) -> Outcome | None:
+        """Return what is fresh and held by this process; never waits."""
+        entry, now = self.store.peek(key), self.wall()
+        if entry is None or now >= entry.fresh_until or not matches(entry):
+            return None
+        if policy.is_due(entry, now):
+            return None
+        self.tell("cache.hit", key, "early")
+        return Outcome(entry.draft, "HIT", entry)
+
     async def look(self, query: Query) -> Entry | None:
         """Return what is stored for *query*, fresh or not."""
         try:

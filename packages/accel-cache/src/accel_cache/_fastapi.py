@@ -131,6 +131,8 @@ class RouteFacts:
     """The headers in which security schemes look for credentials."""
     secured: bool
     has_body: bool
+    dependencies: tuple[Callable[..., Any], ...]
+    """Every callable that runs before the endpoint."""
 
 
 _facts: dict[int, tuple[ref[Any], RouteFacts]] = {}
@@ -181,7 +183,8 @@ def _gather(root: Dependant) -> RouteFacts:
             secured = True
             identity.add(_credential_header(scheme))
     identity.discard("")
-    return RouteFacts(frozenset(headers), frozenset(identity), secured, has_body)
+    calls = tuple(d.call for d in _walk(root) if d is not root and d.call is not None)
+    return RouteFacts(frozenset(headers), frozenset(identity), secured, has_body, calls)
 
 
 def _header_names(fields: Iterable[Any]) -> Iterator[str]:

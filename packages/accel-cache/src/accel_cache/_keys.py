@@ -1,5 +1,6 @@
 """Keys: what must be equal for two calls to share a value."""
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -24,17 +25,23 @@ class UnkeyableArgument(Exception):  # noqa: N818 - turned into "not cached"
 
 
 def digest(*parts: object) -> str:
-    """Hash *parts*; no two different tuples of strings collide by concatenation."""
-    hasher = hashlib.blake2b(digest_size=20, person=b"accel-cache")
-    for part in parts:
-        data = repr(part).encode("utf-8", "backslashreplace")
-        hasher.update(b"%d:" % len(data))
-        hasher.update(data)
-    return hasher.hexdigest()
+    """Hash plain values and containers of them; their `repr` has one reading."""
+    data = repr(parts).encode("utf-8", "backslashreplace")
+    return hashlib.blake2b(data, digest_size=20, person=b"accel-cache").hexdigest()
 
 
 def canonical_query(query: bytes) -> tuple[tuple[str, str], ...]:
     """Sort the parameters by name; repeated ones keep their order, for it counts."""
+    # Only short queries are remembered: strangers write them.
+    return _sorted_query(query) if len(query) <= 256 else _sorted(query)  # noqa: PLR2004 - a bound of memory
+
+
+@functools.lru_cache(maxsize=1024)
+def _sorted_query(query: bytes) -> tuple[tuple[str, str], ...]:
+    return _sorted(query)
+
+
+def _sorted(query: bytes) -> tuple[tuple[str, str], ...]:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     return tuple(sorted(pairs, key=lambda pair: pair[0]))
 

@@ -97,10 +97,11 @@ class Limiter:
 
 
 def _answer(allowed: bool, debt: float, limit: int, period: float) -> Hit:
-    step = period / limit
+    # The clamps take rounding away: nobody waits longer than for one hit.
+    step, debt = period / limit, min(max(debt, 0.0), period)
     remaining = max(int((period - debt) / step + 1e-6), 0)
-    wait = 0.0 if allowed else max(debt + step - period, 0.0)
-    return Hit(allowed, remaining, wait, max(debt, 0.0))
+    wait = 0.0 if allowed else min(max(debt + step - period, 0.0), step)
+    return Hit(allowed, remaining, wait, debt)
 
 
 def _redis_of(cache: Cache | None) -> RedisStore | None:
