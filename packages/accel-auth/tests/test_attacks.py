@@ -255,13 +255,12 @@ def test_other_dialects_of_base64(service, claims, suffix):
     assert_refused(service, token.encode() + suffix.encode())
 
 
-def test_the_padded_spelling_that_pyjwt_takes(service, claims):
+def test_the_padded_spelling_that_some_issuers_write(service, claims):
     token = service.auth.sign(claims)
-    padded = token + "=" * (-len(token.split(".")[2]) % 4)
-    options = {"verify_exp": False, "verify_iat": False}
-    assert jwt.decode(padded, SECRET, algorithms=["HS256"], options=options)
+    padding = "=" * (-len(token.split(".")[2]) % 4)
+    assert padding
 
-    assert_refused(service, padded)
+    assert_refused(service, token + padding)
 
 
 def test_over_eight_kilobytes_whatever_it_holds(service, header, claims):
