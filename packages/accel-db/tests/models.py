@@ -90,7 +90,7 @@ class Node(Base):
     name = Column(String)
     parent_id = Column(ForeignKey("node.id"), index=True)
     children = relationship("Node", back_populates="parent", order_by="Node.id")
-    parent = relationship("Node", back_populates="children", remote_side=[id])
+    parent = relationship("Node", back_populates="children", remote_side=[id])  # noqa: A003
 
 
 class File(Base):
@@ -146,7 +146,7 @@ class Document(Base):
     text: Mapped[str]
     version: Mapped[int] = mapped_column()
 
-    __mapper_args__ = {"version_id_col": version}
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class Note(AuditMixin, SoftDeleteMixin, Base):
@@ -189,3 +189,13 @@ class Account(Base):
     @validates("owner")
     def _strip(self, _key: str, value: str) -> str:
         return value.strip()
+
+
+class Thing(Base):
+    """Has a foreign key that is only checked at the commit."""
+
+    __tablename__ = "thing"
+
+    id = Column(Integer, primary_key=True)
+    name = Column(String)
+    parent_id = Column(ForeignKey("thing.id", deferrable=True, initially="DEFERRED"))

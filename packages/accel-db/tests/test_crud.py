@@ -286,7 +286,7 @@ async def test_a_duplicate_key_names_the_primary_key(aorm):
 async def test_other_constraints(aorm):
     with pytest.raises(ConstraintViolation, match="balance_not_negative") as check:
         await aorm.create_item(Account(owner="Ann", balance=-1))
-    with pytest.raises(ConstraintViolation, match="NOT NULL.* on owner") as null:
+    with pytest.raises(ConstraintViolation, match=r"NOT NULL.* on owner") as null:
         await aorm.bulk_create(Account, [{"owner": None}])
     with pytest.raises(ForeignKeyConflict, match="foreign key") as foreign:
         await aorm.create_item(Post(title="x", author_id=99))

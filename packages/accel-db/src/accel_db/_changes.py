@@ -56,7 +56,7 @@ class _Entry:
 @dataclass(slots=True)
 class _Pending:
     entries: list[_Entry] = field(default_factory=list)
-    committed: bool = False
+    committed: list[SessionTransaction] = field(default_factory=list)
 
     def entry(self, session: Session) -> _Entry:
         """Return where the changes of the innermost open transaction are kept."""
@@ -131,7 +131,6 @@ class ChangeFeed:
             ("after_flush", self._after_flush),
             ("do_orm_execute", self._on_execute),
             ("after_commit", self._after_commit),
-            ("after_soft_rollback", self._after_rollback),
             ("after_transaction_end", self._after_end),
         ):
             event.listen(self._session_class, name, listener)
@@ -155,7 +154,8 @@ class ChangeFeed:
                 if written is session.dirty and not session.is_modified(instance):
                     continue
                 mapper = object_mapper(instance)
-                tables.update(linked_tables(mapper, instance))
+                gone = written is session.deleted
+                tables.update(linked_tables(mapper, instance, gone=gone))
                 tables.update(table_names(mapper))
                 keys.update(
                     row_keys(mapper, mapper.primary_key_from_instance(instance))
@@ -180,35 +180,27 @@ class ChangeFeed:
 
     # Announcing
 
-    def _after_commit(self, session: Session) -> None:
-        if not session.in_nested_transaction() and _PENDING in session.info:
-            session.info[_PENDING].committed = True
-
     @staticmethod
-    def _after_rollback(session: Session, previous: SessionTransaction) -> None:
-        pending: _Pending | None = session.info.get(_PENDING)
-        if pending is None:
-            return
-        if previous.parent is None:
-            session.info.pop(_PENDING)
-        else:
-            pending.entries = [
-                x for x in pending.entries if x.transaction is not previous
-            ]
+    def _after_commit(session: Session) -> None:
+        current = session.get_nested_transaction() or session.get_transaction()
+        if current is not None and _PENDING in session.info:
+            session.info[_PENDING].committed.append(current)
 
     def _after_end(self, session: Session, ended: SessionTransaction) -> None:
         pending: _Pending | None = session.info.get(_PENDING)
         if pending is None:
             return
-        if ended.parent is not None:
-            # A released savepoint hands its changes to the transaction around it.
-            for entry in pending.entries:
-                if entry.transaction is ended:
-                    entry.transaction = ended.parent
+        if ended.parent is None:
+            session.info.pop(_PENDING)
+            if ended in pending.committed:
+                self._announce(session, pending.entries)
             return
-        session.info.pop(_PENDING)
-        if pending.committed:
-            self._announce(session, pending.entries)
+        own = [entry for entry in pending.entries if entry.transaction is ended]
+        for entry in own:
+            # A released savepoint hands its changes to the transaction around it.
+            entry.transaction = ended.parent
+            if ended not in pending.committed:
+                pending.entries.remove(entry)
 
     def _announce(self, session: Session, entries: list[_Entry]) -> None:
         for entry in entries:
@@ -291,13 +283,15 @@ def row_keys(mapper: Mapper[Any], key: Iterable[object]) -> Iterator[Key]:
     return ((name, values) for name in table_names(mapper))
 
 
-def linked_tables(mapper: Mapper[Any], instance: object) -> Iterator[str]:
+def linked_tables(
+    mapper: Mapper[Any], instance: object, *, gone: bool
+) -> Iterator[str]:
     """Iterate over the association tables whose rows change with *instance*."""
     state = sa.inspect(instance, raiseerr=True)
     for relationship in mapper.relationships:
         table = relationship.secondary
         if isinstance(table, Table) and (
-            state.attrs[relationship.key].history.has_changes() or state.deleted
+            gone or state.attrs[relationship.key].history.has_changes()
         ):
             yield table.fullname
 
