@@ -3,7 +3,8 @@
 PatternError
 ├── MissingStateError      an application was not prepared by `base_pattern`
 ├── InvalidVersionError    `version.toml` does not say a version
-└── MissingExtraError      an optional dependency is not installed
+├── MissingExtraError      an optional dependency is not installed
+└── NoTestSettingError     the testing kit does not know what to test
 """
 
 from pathlib import Path
@@ -43,4 +44,14 @@ class MissingExtraError(PatternError):
         super().__init__(
             f"{package!r} is not installed. "
             f'Install it with: pip install "accel-pattern[{extra}]"'
+        )
+
+
+class NoTestSettingError(PatternError):
+    """Raised when a fixture does not know what to test."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The testing kit does not know your application. "
+            "Call `SettingTest(manager, app)` in `conftest.py`."
         )

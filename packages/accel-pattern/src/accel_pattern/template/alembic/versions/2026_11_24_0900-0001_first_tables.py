@@ -26,8 +26,8 @@ def upgrade() -> None:
         sa.Column("email", sa.String(254), nullable=False),
         sa.Column("password_hash", sa.String(200), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.UniqueConstraint("login", name="uq_users_login"),
-        sa.UniqueConstraint("email", name="uq_users_email"),
+        sa.UniqueConstraint("login", name="users_login_key"),
+        sa.UniqueConstraint("email", name="users_email_key"),
     )
     op.create_index("ix_users_name", "users", ["name"])
     op.create_table(
@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("description", sa.Text()),
-        sa.UniqueConstraint("name", name="uq_tasks_name"),
+        sa.UniqueConstraint("name", name="tasks_name_key"),
     )
     op.create_table(
         "task_users",
