@@ -113,6 +113,8 @@ async def test_an_invalidation_while_the_server_is_away_is_made_up_for(browse):
             async with browse(app) as web:
                 await web.get("/a")
                 os.kill(server.pid, signal.SIGSTOP)
+                # The connection is given up: nothing waits in the server's buffer.
+                await web.get("/b")
                 app.state.value = "new"
                 with cache_spy(client) as spy:
                     await cache.invalidate(["value"])

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from accel_cache import Cache, CacheConfigurationError, MemoryCache, UnstorableValue
+from accel_cache.testing import cache_spy
 
 pytestmark = pytest.mark.anyio
 
@@ -177,6 +178,21 @@ async def test_a_value_read_before_an_invalidation_is_not_stored_after_it(cache)
     ]
 
     assert values == ["old", "new", "new"]
+
+
+async def test_the_store_itself_refuses_what_is_outdated(cache):
+    async def compute():
+        await cache.invalidate(["t"])
+        return 1
+
+    with cache_spy(cache) as spy:
+        await cache.get_or_set("key", compute, ttl=60, tags=["t"])
+
+    assert [e.name for e in spy.events] == [
+        "cache.miss",
+        "cache.invalidated",
+        "cache.refused",
+    ]
 
 
 async def test_clear_forgets_everything_of_this_version_only(client):
