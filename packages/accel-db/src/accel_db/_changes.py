@@ -149,19 +149,15 @@ class ChangeFeed:
             return
         tables: set[str] = set()
         keys: set[Key] = set()
-        for written in (session.new, session.dirty, session.deleted):
-            for instance in written:
-                if written is session.dirty and not session.is_modified(instance):
-                    continue
-                mapper = object_mapper(instance)
-                gone = written is session.deleted
-                tables.update(linked_tables(mapper, instance, gone=gone))
-                tables.update(table_names(mapper))
-                keys.update(
-                    row_keys(mapper, mapper.primary_key_from_instance(instance))
-                )
-        for instance in session.deleted:
-            tables.update(cascade_tables(object_mapper(instance)))
+        changed = [x for x in session.dirty if session.is_modified(x)]
+        for instance in [*session.new, *changed, *session.deleted]:
+            gone = instance in session.deleted
+            mapper = object_mapper(instance)
+            tables.update(table_names(mapper))
+            tables.update(linked_tables(mapper, instance, gone=gone))
+            keys.update(row_keys(mapper, mapper.primary_key_from_instance(instance)))
+            if gone:
+                tables.update(cascade_tables(mapper))
         self.record(session, tables, keys)
 
     def _on_execute(self, state: ORMExecuteState) -> None:

@@ -160,7 +160,7 @@ def _maintain(url: str | URL, statement: str, name: str | None) -> None:
     engine = create_engine(database_urls(url).sync, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            quoted = engine.dialect.identifier_preparer.quote_identifier(str(name))
+            quoted = '"' + str(name).replace('"', '""') + '"'
             connection.execute(text(statement.format(quoted.replace(":", r"\:"))))
     finally:
         engine.dispose()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, MetaData, Table, text
+from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.schema import sort_tables_and_constraints
 
 
@@ -25,7 +25,7 @@ def empty_tables(
         else:
             deletes = "; ".join(f"DELETE FROM {name}" for name in quoted)  # noqa: S608  # quoted names of our own tables
             statement = f"DO $accel$ BEGIN {deletes}; END $accel$"
-        connection.execute(text(statement.replace(":", r"\:")))
+        connection.exec_driver_sql(statement)
         return
     connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
     for name in quoted:
