@@ -48,8 +48,14 @@ if TYPE_CHECKING:
         Credentials as Credentials,
         mask_url as mask_url,
     )
+    from accel_integration._otel import (
+        export_otel as export_otel,
+    )
     from accel_integration._programming_errors import (
         PROGRAMMING_ERRORS as PROGRAMMING_ERRORS,
+    )
+    from accel_integration._prometheus import (
+        export_prometheus as export_prometheus,
     )
     from accel_integration._py2dantic import (
         generate_pydantic_models as generate_pydantic_models,
@@ -103,6 +109,8 @@ else:
         "ThrottlingError": "_errors",
         "docintegration": "_docs_app",
         "endpoint_of": "_integration",
+        "export_otel": "_otel",
+        "export_prometheus": "_prometheus",
         "generate_pydantic_models": "_py2dantic",
         "mask_url": "_masking",
         "sp": "_sp",
@@ -155,6 +163,8 @@ __all__ = [
     "ThrottlingError",
     "docintegration",
     "endpoint_of",
+    "export_otel",
+    "export_prometheus",
     "generate_pydantic_models",
     "mask_url",
     "sp",

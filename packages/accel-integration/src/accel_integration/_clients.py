@@ -11,6 +11,8 @@ from accel_integration._context import EXCHANGE, Request, time_left
 
 __all__ = ["ClientPool", "watch_client"]
 
+# So much later than a Timeout does a request end, which is then the reason to give.
+GRACE = 0.1
 TIMEOUTS = ("connect", "read", "write", "pool")
 
 
@@ -122,6 +124,7 @@ def limit_sync(request: Any) -> None:
     """Let no phase of *request* take longer than the time that is left."""
     if (left := time_left()) is None:
         return
+    left += GRACE
     limits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {
         phase: left if limits.get(phase) is None else min(left, limits[phase])

@@ -5,6 +5,7 @@ import datetime as dt
 import decimal
 import keyword
 import re
+import unicodedata
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -70,6 +71,8 @@ class Generator:
         self._imports: set[tuple[str, str]] = {(home, self._parent)} if home else set()
         self._classes: list[str] = []
         self._names: set[str] = {self._parent}
+        # No class may be called like a field, which would hide it in its own class.
+        self._fields: set[str] = set()
 
     def module(self, data: Any, name: str) -> str:
         """Return the whole module."""
@@ -96,7 +99,7 @@ class Generator:
         self, records: Sequence[Mapping[str, Any]], name: str, level: int
     ) -> str:
         """Write a model that fits all *records*; return its name."""
-        name = _free(name, self._names)
+        name = _free(name, self._names | self._fields)
         self._names.add(name)
         keys = dict.fromkeys(key for record in records for key in record)
         used: set[str] = set()
@@ -104,6 +107,7 @@ class Generator:
         for key in keys:
             field = _free(_field_name(key), used | self._names)
             used.add(field)
+            self._fields.add(field)
             values = [record[key] for record in records if key in record]
             lines.append(self._field(key, field, values, name, level, len(records)))
         body = "\n".join(f"    {line}" for line in lines or ["pass"])
@@ -180,7 +184,9 @@ def _is_record(value: dict[Any, Any]) -> bool:
 
 def _field_name(key: str) -> str:
     """Return a name for a field that stands for *key*."""
-    name = re.sub(r"\W", "_", key).lstrip("_")
+    # Python reads names in this form, so that other keys need an alias.
+    name = unicodedata.normalize("NFKC", key)
+    name = re.sub(r"\W", "_", name).lstrip("_")
     if not name.isascii() and not name.isidentifier():
         name = ""
     if not name or name[0].isdigit():

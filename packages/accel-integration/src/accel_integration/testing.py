@@ -4,6 +4,12 @@ Nothing of it is imported at run time, and it needs no extra.
 """
 
 from accel_integration._fake_clock import FakeClock
+from accel_integration._fault_server import (
+    Fault,
+    FaultServer,
+    ReceivedRequest,
+    fault_server,
+)
 from accel_integration._mocks import (
     Call,
     MockRules,
@@ -18,9 +24,13 @@ from accel_integration._patching import patch_integration
 __all__ = [
     "Call",
     "FakeClock",
+    "Fault",
+    "FaultServer",
     "MockRules",
+    "ReceivedRequest",
     "UnmockedCallError",
     "fail",
+    "fault_server",
     "latency",
     "on_request",
     "patch_integration",

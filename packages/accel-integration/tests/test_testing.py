@@ -1,0 +1,300 @@
+"""The testing kit answers instead of others, and lets nothing real out."""
+
+import asyncio
+import time
+
+import httpx
+import httpx2
+import pytest
+from pydantic import BaseModel
+
+from accel_integration import (
+    ApiHTTP,
+    CircuitBreakerError,
+    EndpointsDeclaration,
+    HTTPMethod,
+    IntegrationHTTP,
+    MaxRetriesExceededError,
+    ResponseStatusError,
+    ResponseValidationError,
+    StabilityTimeoutError,
+    sp,
+)
+from accel_integration.testing import (
+    FakeClock,
+    Fault,
+    MockRules,
+    UnmockedCallError,
+    fail,
+    fault_server,
+    latency,
+    on_request,
+    patch_integration,
+    respond,
+)
+
+pytestmark = pytest.mark.anyio
+
+BREAKER = sp.CircuitBreaker(5, 60)
+
+
+class Shop(EndpointsDeclaration):
+    integration = IntegrationHTTP("Shop")
+
+    class Schema:
+        class Item(BaseModel):
+            id: int
+
+    class SchemaError:
+        class http404(BaseModel):
+            detail: str
+
+    @integration.endpoint(HTTPMethod.get, "/items/{item_id}")
+    @sp.Timeout(0.3)
+    @sp.RetryPattern(3, 0.2)
+    @BREAKER
+    async def item(api: ApiHTTP, item_id: int) -> Schema.Item | SchemaError.http404:
+        response = await api.client.get(
+            str(api.url), headers={"x-token": api.credentials["TOKEN"]}
+        )
+        return response.json()
+
+    @integration.endpoint(HTTPMethod.get, "/other")
+    async def other(api: ApiHTTP) -> dict:
+        return (await api.client.get(str(api.url))).json()
+
+    @integration.endpoint(HTTPMethod.get, "/sync")
+    @sp.RetryPattern(3, 60)
+    def sync(api: ApiHTTP) -> Schema.Item:
+        return api.client.get(str(api.url)).json()
+
+
+@pytest.fixture
+def shop():
+    return Shop("http://127.0.0.1:9", {"TOKEN": "t"})
+
+
+async def test_answer_may_be_a_function_of_the_arguments(shop):
+    async def answer(api, item_id):
+        return {"id": item_id + int(api.credentials["TOKEN"] == "t")}
+
+    with patch_integration({Shop.item: answer}):
+        assert await shop.item(41) == Shop.Schema.Item(id=42)
+
+
+async def test_answer_may_be_a_sync_function_or_a_plain_value(shop):
+    with patch_integration({Shop.item: lambda _, item_id: {"id": item_id}}):
+        assert (await shop.item(1)).id == 1
+    with patch_integration({Shop.item: {"id": 7}}):
+        assert (await shop.item(1)).id == 7
+
+
+async def test_answer_is_validated_like_a_real_one(shop):
+    with (
+        patch_integration({Shop.item: {"name": "x"}}),
+        pytest.raises(ResponseValidationError, match="id: Field required"),
+    ):
+        await shop.item(1)
+
+
+async def test_call_without_a_rule_makes_no_request(shop):
+    with patch_integration({Shop.item: {"id": 1}}):
+        with pytest.raises(UnmockedCallError, match="Shop: other was called, but no"):
+            await shop.other()
+        with pytest.raises(NotImplementedError):
+            shop.sync()
+
+
+async def test_decorated_async_test_is_patched_to_its_end(shop):
+    rules = MockRules({Shop.item: {"id": 1}})
+
+    @patch_integration(mock_rules=rules)
+    async def test(a, *, b):
+        await asyncio.sleep(0)
+        return (await shop.item(1)).id, a, b
+
+    assert await test(2, b=3) == (1, 2, 3)
+    with pytest.raises((httpx.ConnectError, MaxRetriesExceededError)):
+        await Shop("http://127.0.0.1:9", {"TOKEN": ""}).other()
+
+
+def test_decorated_sync_test_is_patched(shop):
+    @patch_integration(mock_rules=MockRules({Shop.item: {"id": 1}}))
+    def test():
+        return asyncio.run(shop.item(5)).id
+
+    assert test() == 1
+
+
+def test_decorated_method_is_patched(shop):
+    class Tests:
+        @patch_integration(mock_rules=MockRules({Shop.sync: {"id": 1}}))
+        def test(self):
+            return shop.sync().id
+
+    assert Tests().test() == 1
+
+
+async def test_patterns_stay_in_force_around_mocks(shop):
+    with patch_integration({Shop.item: fail(2).then({"id": 1})}) as rules:
+        assert (await shop.item(5)).id == 1
+
+    assert [call.args for call in rules.calls] == [(5,)] * 3
+    assert rules.count(Shop.item) == 3
+    assert rules.count(Shop.other) == 0
+
+
+async def test_retries_around_mocks_take_no_time(shop):
+    start = time.monotonic()
+
+    with (
+        patch_integration({Shop.item: fail(9)}),
+        pytest.raises(MaxRetriesExceededError),
+    ):
+        await shop.item(5)
+
+    assert time.monotonic() - start < 1
+
+
+async def test_states_do_not_leak_from_one_patch_into_the_next(shop):
+    with patch_integration({Shop.item: fail(99)}):
+        for _ in range(3):
+            with pytest.raises((MaxRetriesExceededError, CircuitBreakerError)):
+                await shop.item(1)
+        assert BREAKER.state == "open"
+
+    with patch_integration({Shop.item: {"id": 1}}):
+        assert (await shop.item(1)).id == 1
+
+
+async def test_exceptions_are_raised(shop):
+    with (
+        patch_integration({Shop.other: ValueError("broken")}),
+        pytest.raises(ValueError, match="broken"),
+    ):
+        await shop.other()
+
+
+async def test_latency_tries_the_timeout(shop):
+    with (
+        patch_integration({Shop.item: latency(5, {"id": 1})}),
+        pytest.raises(StabilityTimeoutError),
+    ):
+        await shop.item(1)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_requests_of_the_real_method_are_answered(library):
+    def answer(request):
+        assert request.headers["x-token"] == "t"
+        assert request.headers["x-always"] == "1"
+        return respond(json={"id": int(request.url.path.rpartition("/")[2])})
+
+    client = library.AsyncClient(headers={"x-always": "1"})
+    async with client:
+        shop = Shop("http://127.0.0.1:9", {"TOKEN": "t"}, client)
+        with patch_integration({Shop.item: on_request(answer)}):
+            assert (await shop.item(8)).id == 8
+
+
+async def test_status_of_a_mocked_response_counts(shop):
+    with patch_integration({Shop.item: respond(404, json={"detail": "none"})}):
+        assert await shop.item(1) == Shop.SchemaError.http404(detail="none")
+    with (
+        patch_integration({Shop.item: respond(500, json={"id": "x"})}),
+        pytest.raises(ResponseStatusError),
+    ):
+        await shop.item(1)
+
+
+async def test_connection_of_the_real_method_may_fail(shop):
+    with patch_integration({Shop.item: fail(2).then(respond(json={"id": 1}))}) as rules:
+        assert (await shop.item(1)).id == 1
+
+    assert len(rules.calls) == 3
+
+
+def test_sync_endpoints_are_mocked_in_every_way(shop):
+    for rule in (
+        {"id": 1},
+        lambda _: {"id": 1},
+        respond(json={"id": 1}),
+        on_request(lambda _: respond(json={"id": 1})),
+        fail(2).then(respond(json={"id": 1})),
+        fail(2).then(latency(0.001, {"id": 1})),
+    ):
+        with patch_integration({Shop.sync: rule}):
+            assert shop.sync().id == 1
+
+
+async def test_patches_nest(shop):
+    with patch_integration({Shop.other: {"a": 1}}):
+        with patch_integration({Shop.item: {"id": 1}}):
+            assert (await shop.item(1)).id == 1
+            assert await shop.other() == {"a": 1}
+        with pytest.raises(UnmockedCallError):
+            await shop.item(1)
+
+
+def test_rules_are_about_endpoints_only():
+    with pytest.raises(TypeError, match="is not an endpoint: name it as"):
+        MockRules({len: 1})
+
+
+# The clock -----------------------------------------------------------------------
+
+
+async def test_clock_drives_decorated_functions():
+    breaker = sp.CircuitBreaker(1, 60)
+
+    @breaker
+    @sp.Throttling(1, burst=1)
+    async def call(*, broken=False):
+        if broken:
+            raise ConnectionError
+
+    with FakeClock().drive(call) as clock:
+        with pytest.raises(ConnectionError):
+            await call(broken=True)
+        clock.advance(59)
+        with pytest.raises(CircuitBreakerError):
+            await call()
+        clock.advance(1)
+        await call()
+
+    assert breaker.state == "closed"
+
+
+def test_clock_needs_something_to_drive():
+    with pytest.raises(TypeError, match="has no stability patterns"):
+        FakeClock().drive(len).__enter__()
+
+
+async def test_clock_wakes_sleepers_in_order():
+    clock, woken = FakeClock(auto=False), []
+
+    async def sleeper(seconds):
+        await clock.sleep(seconds)
+        woken.append(seconds)
+
+    tasks = [asyncio.create_task(sleeper(seconds)) for seconds in (3, 1, 2)]
+    await asyncio.sleep(0)
+    clock.advance(2)
+    await asyncio.sleep(0)
+
+    assert woken == [1, 2]
+    clock.advance(1)
+    await asyncio.gather(*tasks)
+    assert woken == [1, 2, 3]
+    assert repr(clock) == "<FakeClock 1003>"
+
+
+def test_fault_server_can_change_its_mind():
+    with fault_server() as server:
+        assert httpx.get(server.url).json() is None
+        server.play(Fault.ok({"a": 1}, status=201, x_test="1"))
+        response = httpx.post(server.url, json={"b": 2})
+
+    assert (response.status_code, response.json()) == (201, {"a": 1})
+    assert response.headers["x-test"] == "1"
+    assert server.requests[1].body == b'{"b":2}'
