@@ -5,11 +5,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from accel_cache._codec import Codec
-from accel_cache._decorator import decorate, invalidator
+from accel_cache._decorator import Decorator, decorate, invalidator
 from accel_cache._engine import Engine, Query
 from accel_cache._entry import Draft
 from accel_cache._errors import CacheConfigurationError
@@ -20,10 +20,7 @@ from accel_cache._policy import Duration, Policy, seconds
 from accel_cache._redis_store import RedisStore
 from accel_cache._store import EVERYTHING, MemoryStore, Store
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-Decorator = Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]
 
 _SCOPES = ("auto", "public", "private")
 
@@ -96,7 +93,7 @@ class Cache:
         negative: Duration = 0.0,
         max_size: int = 1 << 20,
         identity_cookies: Iterable[str] | None = None,
-    ) -> Decorator[P, R]:
+    ) -> Decorator:
         """Cache an endpoint or a coroutine for *ttl* seconds.
 
         Below `@router.get(...)` it caches responses: those of GET and HEAD, by
@@ -147,9 +144,11 @@ class Cache:
             vary=tuple(vary),
             identity_cookies=cookies,
         )
-        return lambda function: decorate(function, self._engine, options)
+        return cast(
+            "Decorator", lambda function: decorate(function, self._engine, options)
+        )
 
-    def invalidates(self, *tags: str, hold: Duration = 2.0) -> Decorator[P, R]:
+    def invalidates(self, *tags: str, hold: Duration = 2.0) -> Decorator:
         """Invalidate *tags* after each success of an endpoint that writes.
 
         A session commits after its endpoint has returned; so for *hold* seconds
@@ -303,7 +302,7 @@ def cache_redis(
     cache_ttl: Duration = timedelta(minutes=10),
     cache: bool = True,
     **options: Any,
-) -> Decorator[P, R]:
+) -> Decorator:
     """Cache an endpoint on the Redis of *cache_class*.
 
     *cache_class* is a client (`redis.asyncio.from_url(...)`) or a `Cache`;
@@ -311,5 +310,5 @@ def cache_redis(
     it is. *options* are those of `Cache.__call__`: `tags`, `stale`, `key`, …
     """
     if not cache:
-        return lambda function: function
+        return cast("Decorator", lambda function: function)
     return cache_for(cache_class)(ttl=cache_ttl, **options)

@@ -4,9 +4,9 @@ import asyncio
 import functools
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from accel_cache._codec import Codec
 from accel_cache._engine import Engine, Query
@@ -19,6 +19,20 @@ from accel_cache._store import EVERYTHING
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Decorator(Protocol):
+    """Keeps a function's signature; a `def` becomes awaitable."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Awaitable[R]], /
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /
+    ) -> Callable[P, Coroutine[Any, Any, R]]: ...
 
 
 class PlainFunction:
@@ -86,7 +100,7 @@ async def _called(
 
 def decorate(
     function: Callable[P, Awaitable[R]], engine: Engine, options: Options
-) -> Callable[P, Awaitable[R]]:
+) -> Callable[P, Coroutine[Any, Any, R]]:
     """Return *function* with the cache in front of it."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise CacheConfigurationError(
@@ -110,7 +124,7 @@ def _for_fastapi(
     engine: Engine,
     options: Options,
     plain: PlainFunction,
-) -> Callable[P, Awaitable[R]]:
+) -> Callable[P, Coroutine[Any, Any, R]]:
     from accel_cache._endpoint import CachedEndpoint
 
     endpoint = CachedEndpoint(function, engine, options)
@@ -142,7 +156,7 @@ def early_lookup(*session_providers: Callable[..., Any]) -> Any:
 
 def invalidator(
     function: Callable[P, Awaitable[R]], engine: Engine, tags: TagMaker, hold: float
-) -> Callable[P, Awaitable[R]]:
+) -> Callable[P, Coroutine[Any, Any, R]]:
     """Return *function*, after whose success *tags* are invalidated."""
     arguments = Arguments(function)
 

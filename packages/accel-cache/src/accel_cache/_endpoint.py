@@ -220,8 +220,6 @@ class CachedEndpoint:
                 raise
             return draft
         response = await met.render(call.request, call.injected, value, call.before)
-        if response is None:
-            return Draft(b"", kind="raw", storable=False, payload=value)
         return self._draft(call, response)
 
     def _negative(self, exc: Any) -> Draft | None:
@@ -275,9 +273,7 @@ class CachedEndpoint:
         }
         if draft.kind == "error":
             raise _error(draft, marks)
-        if draft.kind == "raw":
-            return draft.payload
-        if outcome.entry is None or not isinstance(draft.body, bytes):
+        if outcome.entry is None:
             return _marked(call, draft, marks)
         headers = self._headers(call, outcome.entry, draft, tagged, now)
         headers += [

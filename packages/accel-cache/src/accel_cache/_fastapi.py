@@ -207,18 +207,15 @@ def _credential_header(scheme: SecurityBase) -> str:
 
 async def render(
     request: Request, injected: Response, value: object, before: RawHeaders
-) -> Response | None:
+) -> Response:
     """Turn an endpoint's value into the response FastAPI would have made of it.
 
     The route's own handler does it, with an endpoint that only returns *value*:
     response model, status code, response class and injected headers all count.
-    Returns `None` where the route is not FastAPI's.
     """
     if isinstance(value, Response):
         return value
     route = _route_of(request)
-    if getattr(route, "dependant", None) is None:
-        return None
     options = {
         name: getattr(route, name) for name in _HANDLER_OPTIONS if hasattr(route, name)
     }
