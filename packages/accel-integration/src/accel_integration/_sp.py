@@ -1,15 +1,20 @@
 """The stability patterns under one short name."""
 
-from accel_integration._adaptive import AdaptiveLimit
-from accel_integration._breaker import CircuitBreaker
-from accel_integration._bulkhead import Bulkhead
-from accel_integration._chaos import Chaos
-from accel_integration._fallback import Fallback
-from accel_integration._hedge import Hedge
-from accel_integration._pipeline import Pipeline
-from accel_integration._retry import RetryBudget, RetryPattern
-from accel_integration._throttle import Throttling
-from accel_integration._timeout import Timeout
+from typing import TypeAlias
+
+from accel_integration._adaptive import AdaptiveLimit as _AdaptiveLimit
+from accel_integration._breaker import CircuitBreaker as _CircuitBreaker
+from accel_integration._bulkhead import Bulkhead as _Bulkhead
+from accel_integration._chaos import Chaos as _Chaos
+from accel_integration._fallback import Fallback as _Fallback
+from accel_integration._hedge import Hedge as _Hedge
+from accel_integration._pipeline import Pipeline as _Pipeline
+from accel_integration._retry import (
+    RetryBudget as _RetryBudget,
+    RetryPattern as _RetryPattern,
+)
+from accel_integration._throttle import Throttling as _Throttling
+from accel_integration._timeout import Timeout as _Timeout
 
 __all__ = ["sp"]
 
@@ -31,14 +36,15 @@ class sp:  # noqa: N801 - it is used as a namespace, and short on purpose
     unless a pattern names that status.
     """
 
-    AdaptiveLimit = AdaptiveLimit
-    Bulkhead = Bulkhead
-    Chaos = Chaos
-    CircuitBreaker = CircuitBreaker
-    Fallback = Fallback
-    Hedge = Hedge
-    RetryBudget = RetryBudget
-    RetryPattern = RetryPattern
-    Throttling = Throttling
-    Timeout = Timeout
-    pipeline = Pipeline
+    # Under other names, since `X: TypeAlias = X` would be about itself.
+    AdaptiveLimit: TypeAlias = _AdaptiveLimit
+    Bulkhead: TypeAlias = _Bulkhead
+    Chaos: TypeAlias = _Chaos
+    CircuitBreaker: TypeAlias = _CircuitBreaker
+    Fallback: TypeAlias = _Fallback
+    Hedge: TypeAlias = _Hedge
+    RetryBudget: TypeAlias = _RetryBudget
+    RetryPattern: TypeAlias = _RetryPattern
+    Throttling: TypeAlias = _Throttling
+    Timeout: TypeAlias = _Timeout
+    pipeline: TypeAlias = _Pipeline  # noqa: PYI042 - it reads like a function
