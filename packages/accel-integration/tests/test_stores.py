@@ -152,9 +152,9 @@ async def test_a_success_anywhere_ends_the_row(store):
 
 
 async def test_half_open_lets_exactly_the_probes_through(store):
-    breakers = [sp.CircuitBreaker(1, 0.05, key="api", store=store) for _ in range(4)]
+    breakers = [sp.CircuitBreaker(1, 0.5, key="api", store=store) for _ in range(4)]
     await attempts(breakers[0](down), 1)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.55)
     calls = []
 
     async def probe():
@@ -172,9 +172,9 @@ async def test_half_open_lets_exactly_the_probes_through(store):
 
 
 async def test_a_failed_probe_opens_it_again(store):
-    breaker = sp.CircuitBreaker(1, 0.05, key="api", store=store)
+    breaker = sp.CircuitBreaker(1, 0.5, key="api", store=store)
     await attempts(breaker(down), 1)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.55)
 
     await attempts(breaker(down), 1)
 
@@ -210,9 +210,9 @@ async def test_isolation_holds_for_all_until_close(store):
 
 
 async def test_cancellation_gives_a_probe_back(store):
-    breaker = sp.CircuitBreaker(1, 0.05, key="api", store=store)
+    breaker = sp.CircuitBreaker(1, 0.5, key="api", store=store)
     await attempts(breaker(down), 1)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.55)
     started = asyncio.Event()
 
     @breaker

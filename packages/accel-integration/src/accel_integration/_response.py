@@ -42,6 +42,8 @@ SHOWN_ERRORS = 5
 
 def members_of(annotation: Any) -> tuple[Any, ...]:
     """Return the members of a union, however it is written, or *annotation* alone."""
+    if type(annotation).__name__ == "TypeAliasType":  # `type X = ...` of Python 3.12
+        return members_of(annotation.__value__)
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(m for arg in get_args(annotation) for m in members_of(arg))
     return (annotation,)
