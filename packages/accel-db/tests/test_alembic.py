@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     create_engine,
     inspect,
+    make_url,
     text,
 )
 
@@ -35,7 +36,9 @@ def database(backend, request, tmp_path):
         yield f"sqlite:///{tmp_path}/migrated.db"
         return
     url = create_database(request.getfixturevalue("postgres"), "test%migrations")
-    yield url
+    # The server trusts everybody, so any password will do.
+    parsed = make_url(url).set(password="p%s:@/")
+    yield parsed.render_as_string(hide_password=False)
     drop_database(url)
 
 

@@ -219,8 +219,8 @@ class Engines:
                 self._sync.dispose()
                 self._sync = None
             engines, self._loops = self._loops, {}
-            for engine in engines.values():
-                self._abandon(engine)
+            for loop, engine in engines.items():
+                self._close(loop, engine)
             self._remove_file()
 
     async def adispose(self) -> None:
@@ -229,6 +229,16 @@ class Engines:
         if here is not None:
             await here.dispose()
         self.dispose()
+
+    def _close(
+        self, loop: asyncio.AbstractEventLoop | None, engine: AsyncEngine
+    ) -> None:
+        idle = loop is not None and not loop.is_closed() and not loop.is_running()
+        if loop is not None and idle and _running_loop() is None:
+            # Between two tests, for example: the loop can still say goodbye.
+            loop.run_until_complete(engine.dispose())
+        else:
+            self._abandon(engine)
 
     def _abandon(self, engine: AsyncEngine) -> None:
         """Drop connections that nobody can await any more."""

@@ -26,7 +26,7 @@ def objects(statement: Any, result: Any) -> list[Any]:
     descriptions: Any = getattr(statement, "column_descriptions", ())
     if len(descriptions) != 1:
         return list(result.all())
-    entity, expression = descriptions[0]["entity"], descriptions[0]["expr"]
+    entity, expression = descriptions[0].get("entity"), descriptions[0]["expr"]
     scalars = result.scalars()
     if entity is not None and entity is expression:
         # Joined eager loading repeats the parent of each child.
@@ -61,7 +61,7 @@ def next_version(mapper: Mapper[Any]) -> dict[Any, Any]:
 def model_name(statement: Any) -> str:
     """Return the name of the class that *statement* selects."""
     descriptions = statement.column_descriptions
-    entity = descriptions[0]["entity"] if descriptions else None
+    entity = descriptions[0].get("entity") if descriptions else None
     return getattr(entity, "__name__", "row")
 
 
@@ -70,6 +70,6 @@ def mapper_of(statement: Any, db_model: type[Any] | None = None) -> Mapper[Any] 
     if db_model is not None:
         return class_mapper(db_model)
     descriptions = getattr(statement, "column_descriptions", ())
-    entity = descriptions[0]["entity"] if descriptions else None
+    entity = descriptions[0].get("entity") if descriptions else None
     found = sa.inspect(entity, raiseerr=False)
     return getattr(found, "mapper", None)
