@@ -188,6 +188,27 @@ async def test_a_memory_cache_may_take_the_place_of_the_client(browse):
     assert len(runs) == 1
 
 
+async def test_two_services_on_one_server_are_strangers(client, browse):
+    """They have one host and one path, and a handler of one name."""
+
+    def service(title):
+        app = FastAPI(title=title)
+
+        @app.get("/name")
+        @cache_redis(client, timedelta(minutes=10), True)
+        async def name() -> str:
+            return title
+
+        return app
+
+    answers = []
+    for title in ("shop", "bank"):
+        async with browse(service(title)) as web:
+            answers.append((await web.get("/name")).json())
+
+    assert answers == ["shop", "bank"]
+
+
 def test_a_blocking_client_is_refused():
     import redis
 

@@ -297,7 +297,6 @@ def cache_for(client: Any) -> Cache:
 
 
 def cache_redis(
-    *,
     cache_class: Any,
     cache_ttl: Duration = timedelta(minutes=10),
     cache: bool = True,
@@ -307,7 +306,7 @@ def cache_redis(
 
     *cache_class* is a client (`redis.asyncio.from_url(...)`) or a `Cache`;
     *cache_ttl* is a timedelta or seconds. `cache=False` leaves the function as
-    it is. *options* are those of `Cache.__call__`: `tags`, `stale`, `key`, …
+    it is, whatever *cache_class* may be. *options* are those of `Cache.__call__`: `tags`, `stale`, `key`, …
     """
     if not cache:
         return cast("Decorator", lambda function: function)

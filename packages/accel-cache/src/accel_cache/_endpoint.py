@@ -193,6 +193,9 @@ class CachedEndpoint:
             call.headers.get(b"host"),
             request.scope.get("root_path", ""),
             request.scope["path"] if maker is None else "",
+            # Two services on one server may well have one host and one path.
+            getattr(request.scope.get("app"), "title", ""),
+            self._endpoint.__module__,
             self._endpoint.__qualname__,
             subject,
             [(n, call.headers.get(n.encode("latin-1"))) for n in sorted(plain)],
