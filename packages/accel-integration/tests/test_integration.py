@@ -579,6 +579,16 @@ async def test_status_of_the_call_in_progress_is_its_own():
         assert await it.call() == User(id=1)
 
 
+async def test_no_half_of_a_secret_is_left_where_the_body_ends():
+    async def echo(api):
+        return "x" * 1_020 + api.credentials["KEY"]
+
+    with pytest.raises(ResponseValidationError) as caught:
+        await declare(User, echo)("http://a", {"KEY": "s3cr3t-key"}).call()
+
+    assert caught.value.body == "x" * 1_020 + "***"
+
+
 def test_errors_survive_pickling():
     error = CircuitBreakerError("it", 3.5)
 
@@ -647,3 +657,45 @@ print(sorted(unwanted & set(sys.modules)))
     )
 
     assert result.stdout.strip() == "[]"
+
+
+async def test_plain_functions_note_statuses_of_watched_clients():
+    statuses = iter([503, 200, 503])
+
+    def handler(request):
+        return httpx.Response(next(statuses), json={})
+
+    client = accel_integration.watch_client(
+        httpx.AsyncClient(transport=httpx.MockTransport(handler))
+    )
+
+    @sp.RetryPattern(3, 0, statuses={503})
+    async def fetch(*, really=True):
+        return (await client.get("http://a")).json() if really else "nothing"
+
+    async with client:
+        assert await fetch() == {}
+        await client.get("http://a")
+        assert await fetch(really=False) == "nothing"
+
+
+async def test_one_integration_may_have_endpoints_in_two_classes():
+    shared = IntegrationHTTP("Shared")
+
+    class First(EndpointsDeclaration):
+        integration = shared
+
+        @shared.endpoint("get", "/first")
+        async def call(api: ApiHTTP) -> str:
+            return str(api.url)
+
+    class Second(EndpointsDeclaration):
+        integration = shared
+
+        @shared.endpoint("get", "/second")
+        async def call(api: ApiHTTP) -> str:
+            return str(api.url)
+
+    assert await First("http://a").call() == "http://a/first"
+    assert await Second("http://a").call() == "http://a/second"
+    assert [m["path"] for m in shared.docs["methods"]] == ["/first", "/second"]

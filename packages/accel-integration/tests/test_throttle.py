@@ -149,6 +149,41 @@ def test_no_interval_ever_sees_more_than_burst_and_rate_allow(rate, burst, gaps)
             assert last - first + 1 <= allowed + 0.01
 
 
+async def test_each_key_has_a_rate_of_its_own():
+    throttle = sp.Throttling(
+        1, burst=1, key=lambda tenant, _=None: tenant, clock=FakeClock()
+    )
+
+    @throttle
+    async def call(tenant, _=None):
+        return tenant
+
+    assert [await call("a"), await call("b", 1), await call("c", _=2)] == [
+        "a",
+        "b",
+        "c",
+    ]
+    with pytest.raises(ThrottlingError, match=r"call\[a\] is limited"):
+        await call("a")
+
+
+def test_keys_work_for_threads_and_are_forgotten_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("accel_integration._throttle.MOST_KEYS", 2)
+    call = sp.Throttling(1, burst=1, key=str, clock=FakeClock())(len)
+
+    for key in ("a", "b", "c", "a"):
+        call(key)
+
+    with pytest.raises(ThrottlingError):
+        call("c")
+
+
+def test_says_in_words_that_it_goes_by_key():
+    throttle = sp.Throttling(5, key=str)
+
+    assert throttle.describe() == "allows 5 calls per second for each key"
+
+
 @pytest.mark.parametrize("options", [{"calls_per_second": 0}, {"burst": 0}])
 def test_senseless_options_are_refused(options):
     with pytest.raises(ValueError, match="must be >"):

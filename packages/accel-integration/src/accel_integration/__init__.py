@@ -9,6 +9,9 @@ if TYPE_CHECKING:
         ApiURL as ApiURL,
         HTTPMethod as HTTPMethod,
     )
+    from accel_integration._clients import (
+        watch_client as watch_client,
+    )
     from accel_integration._context import (
         Scope as Scope,
         time_left as time_left,
@@ -115,6 +118,7 @@ else:
         "mask_url": "_masking",
         "sp": "_sp",
         "time_left": "_context",
+        "watch_client": "_clients",
     }
 
     def __getattr__(name: str) -> object:
@@ -169,4 +173,5 @@ __all__ = [
     "mask_url",
     "sp",
     "time_left",
+    "watch_client",
 ]

@@ -45,6 +45,9 @@ class Request(NamedTuple):
     url: str
     headers: tuple[tuple[str, str], ...]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
 
 class Exchange:
     """Notes on the call in progress, written by hooks and strategies, read by both."""

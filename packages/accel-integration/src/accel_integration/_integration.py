@@ -52,7 +52,8 @@ class IntegrationHTTP:
     def __init__(self, name: str, doc: str = "") -> None:
         self.name = name
         self.doc = doc
-        self.endpoints: dict[str, Endpoint] = {}
+        # All that were declared, of whichever class.
+        self.endpoints: list[Endpoint] = []
         self.hub = Hub()
 
     def __repr__(self) -> str:
@@ -97,7 +98,7 @@ class IntegrationHTTP:
             func: Callable[Concatenate[ApiHTTP, P], R],
         ) -> Callable[Concatenate[Any, P], R]:
             endpoint = Endpoint(self, func, method, path, version, docurl, caller)
-            self.endpoints[endpoint.name] = endpoint
+            self.endpoints.append(endpoint)
             wrapper: Callable[Concatenate[Any, P], R] = endpoint.wrapper
             return wrapper
 
@@ -109,7 +110,7 @@ class IntegrationHTTP:
         return {
             "name": self.name,
             "docstring": self.doc,
-            "methods": [endpoint.docs for endpoint in self.endpoints.values()],
+            "methods": [endpoint.docs for endpoint in self.endpoints],
         }
 
 

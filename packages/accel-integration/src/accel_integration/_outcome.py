@@ -31,8 +31,10 @@ def statuses_of(statuses: Collection[int]) -> frozenset[int]:
 
 def note_status() -> None:
     """See to it that the status of a response is noted, outside of endpoints too."""
-    if EXCHANGE.get() is None:
+    if (exchange := EXCHANGE.get()) is None:
         EXCHANGE.set(Exchange())
+    else:
+        exchange.forget_response()
 
 
 def status_of_error(exc: BaseException) -> int | None:

@@ -135,13 +135,12 @@ class Received:
         return self.status is not None and self.status >= FIRST_ERROR_STATUS
 
     def text(self) -> str:
-        """Return the first kilobyte of the body, as far as it is known."""
+        """Return the body, as far as it is known."""
         if isinstance(self.data, str):
-            return self.data[:KILOBYTE]
+            return self.data
         if isinstance(self.data, bytes):
-            return self.data[:KILOBYTE].decode(errors="replace")
-        text = json.dumps(self.data, default=_type_name, ensure_ascii=False)
-        return text[:KILOBYTE]
+            return self.data.decode(errors="replace")
+        return json.dumps(self.data, default=_type_name, ensure_ascii=False)
 
 
 def _type_name(value: object) -> str:
@@ -190,7 +189,7 @@ class ResponseSchema:
             try:
                 value = alternative.adapter.validate_python(received.data)
             except ValidationError as exc:
-                errors += _reasons(exc)
+                errors += self._reasons(alternative, exc)
                 continue
             fit = fit_of(value, received.data)
             if self._is_credible(alternative, fit, received):
@@ -213,6 +212,17 @@ class ResponseSchema:
             return True
         return not alternative.is_model or (fit.known > 0 and fit.unknown == 0)
 
+    def _reasons(self, alternative: Alternative, exc: ValidationError) -> list[str]:
+        """Return where and why *exc* was raised, without the values."""
+        name = getattr(alternative.annotation, "__name__", str(alternative.annotation))
+        prefix = f"{name}: " if len(self.alternatives) > 1 else ""
+        return [
+            f"{prefix}{'.'.join(map(str, error['loc'])) or 'the answer'}: {error['msg']}"
+            for error in exc.errors(
+                include_input=False, include_url=False, include_context=False
+            )
+        ]
+
     def _error(
         self,
         received: Received,
@@ -221,7 +231,9 @@ class ResponseSchema:
         secrets: Sequence[str],
         errors: list[str],
     ) -> ResponseError:
-        body = mask_text(received.text(), secrets)
+        # Masked before it is cut, so that no half of a secret is left at the end.
+        body = mask_text(received.text(), secrets)[:KILOBYTE]
+        errors = [mask_text(error, secrets) for error in errors]
         status = received.status
         declared = any(alt.status == status for alt in self.alternatives)
         if status is not None and received.is_error and not declared:
@@ -235,15 +247,6 @@ class ResponseSchema:
         return ResponseValidationError(
             endpoint, url=url, status=status, body=body, errors=errors
         )
-
-
-def _reasons(exc: ValidationError) -> list[str]:
-    """Return where and why *exc* was raised, without the values."""
-    found = exc.errors(include_input=False, include_url=False, include_context=False)
-    return [
-        f"{'.'.join(map(str, error['loc'])) or 'the answer'}: {error['msg']}"
-        for error in found
-    ]
 
 
 def resolve_annotations(

@@ -1,7 +1,10 @@
 """Throttles: no more than so many calls per second."""
 
+import threading
 import time
-from typing import TypeAlias
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from accel_integration._context import Clock, Scope, Seconds, seconds_of
 from accel_integration._events import Hub
@@ -15,6 +18,9 @@ __all__ = ["Throttle", "Throttling"]
 
 Throttle: TypeAlias = ThrottleState | SharedThrottle
 
+# How many keys are remembered at once; the one not seen for longest is forgotten.
+MOST_KEYS = 10_000
+
 
 class Throttling(StatefulStrategy[Throttle]):
     """Allow *calls_per_second* on average, and *burst* of them at once.
@@ -26,7 +32,9 @@ class Throttling(StatefulStrategy[Throttle]):
         calls_per_second: The rate; 0.5 is one call in two seconds.
         burst: How many calls may come together; by default as many as in a second.
         max_wait: How long a call may wait for its turn before it is refused.
-        key: A name for the endpoint; functions with the same one share a rate.
+        key: A name for the endpoint; functions with the same one share a rate. Or a
+            function of the arguments of a call, which gives each key a rate of its
+            own: `key=lambda api, tenant: tenant`.
         store: Where the state is, to share it with other processes.
 
     Raises:
@@ -41,11 +49,12 @@ class Throttling(StatefulStrategy[Throttle]):
         *,
         burst: int | None = None,
         max_wait: Seconds = 0,
-        key: str | None = None,
+        key: str | Callable[..., str] | None = None,
         store: Store | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        super().__init__(clock, key)
+        super().__init__(clock, None if callable(key) else key)
+        self.key_of = key if callable(key) else None
         if not calls_per_second > 0:
             msg = f'"calls_per_second" must be > 0: {calls_per_second!r}'
             raise ValueError(msg)
@@ -59,6 +68,8 @@ class Throttling(StatefulStrategy[Throttle]):
 
     def describe(self) -> str:
         text = f"allows {self.calls_per_second:g} calls per second"
+        if self.key_of is not None:
+            text += " for each key"
         if self.burst != self.calls_per_second:
             text += f" and {self.burst} at once"
         if self.max_wait:
@@ -82,7 +93,14 @@ class Throttling(StatefulStrategy[Throttle]):
         return None
 
     def weave(self, weaver: Weaver, body: Body) -> None:
-        throttle = self.bind(weaver, "throttle")
+        if self.key_of is None:
+            throttle = self.bind(weaver, "throttle")
+        else:
+            throttles = weaver.bind(
+                "throttles", KeyedThrottles(self, self.key_of, weaver)
+            )
+            throttle = weaver.local("throttle")
+            weaver.line(f"{throttle} = {throttles}.of(args, kwargs)")
         if self.store is not None:
             check_store(self.store, weaver)
         if not weaver.is_async:
@@ -106,3 +124,31 @@ class Throttling(StatefulStrategy[Throttle]):
                 f"{throttle}.tat = ({tat} if {tat} > {now} else {now})"
                 f" + {throttle}.interval"
             )
+
+
+class KeyedThrottles:
+    """A throttle for each key that the calls of one function have."""
+
+    def __init__(
+        self, policy: Throttling, key_of: Callable[..., str], weaver: Weaver
+    ) -> None:
+        self._policy = policy
+        self._key_of = key_of
+        self._scope = weaver.scope
+        self._hub = Hub(policy.hub, weaver.hub)
+        self._throttles: OrderedDict[str, Throttle] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Throttle:
+        """Return the throttle for a call with these arguments."""
+        key = str(self._key_of(*args, **kwargs))
+        with self._lock:
+            if (throttle := self._throttles.get(key)) is None:
+                endpoint = f"{self._scope.endpoint}[{key}]"
+                scope = Scope(endpoint, self._scope.origin)
+                throttle = self._policy.new_state(scope, self._hub)
+                self._throttles[key] = throttle
+            self._throttles.move_to_end(key)
+            if len(self._throttles) > MOST_KEYS:
+                self._throttles.popitem(last=False)
+            return throttle
