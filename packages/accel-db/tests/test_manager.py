@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, String, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from accel_db import (
     ConfigurationError,
@@ -637,6 +638,25 @@ def test_bad_urls_never_show_their_password():
         with pytest.raises(ConfigurationError) as caught:
             MainDatabaseManager(url, name=f"bad {url}")
         assert "secret" not in str(caught.value)
+
+
+def test_a_base_of_your_own():
+    class Mine(DeclarativeBase):
+        pass
+
+    manager = MainDatabaseManager("sqlite://", name="mine", base=Mine, DEV_STATUS=True)
+
+    class Row(Mine):
+        __tablename__ = "row"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    manager.create_all()
+    with manager.session() as session:
+        created = Orm(session).create_item(Row())
+    manager.dispose()
+
+    assert manager.Base is Mine
+    assert created.id == 1
 
 
 def test_threads_share_a_manager(db):

@@ -78,6 +78,8 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         replicas: URLs of read-only copies. A session reads from one until it writes or
             begins explicitly.
         engine_options: further arguments for SQLAlchemy's `create_engine`.
+        base: your own declarative base, which type checkers understand better than an
+            attribute. By default `Base` is made for this manager.
 
     Raises:
         ManagerConflict: *name* exists with another configuration.
@@ -100,6 +102,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         pgbouncer: bool = False,
         replicas: Sequence[str | URL] = (),
         engine_options: Mapping[str, Any] | None = None,
+        base: type[DeclarativeBase] | None = None,
     ) -> None:
         self.name = name
         self.DEV_STATUS = DEV_STATUS
@@ -119,7 +122,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         self._primary = self._engines_of(url)
         self._replicas = [self._engines_of(replica) for replica in replicas]
         self._override: Binds | None = None
-        self.Base: Any = _declarative_base(self)
+        self.Base: Any = _declarative_base(self, base)
         # A class of its own, so that listeners reach the sessions of one manager only.
         self._session_class: type[ManagedSession] = type(
             "ManagedSession", (ManagedSession,), {}
@@ -392,12 +395,15 @@ _SQLITE_SINGLE = {SQLITE_BEGIN: ""}
 _SQLITE_READ = {SQLITE_BEGIN: "DEFERRED"}
 
 
-def _declarative_base(manager: "MainDatabaseManager") -> type[DeclarativeBase]:
+def _declarative_base(
+    manager: "MainDatabaseManager", given: type[DeclarativeBase] | None
+) -> type[DeclarativeBase]:
     class Base(DeclarativeBase):
         """The base of the models of one manager."""
 
         metadata = MetaData(naming_convention=_NAMES)
 
+    base = Base if given is None else given
     owner = weakref.ref(manager)
 
     def hide(_mapper: object, cls: type[Any]) -> None:
@@ -407,9 +413,9 @@ def _declarative_base(manager: "MainDatabaseManager") -> type[DeclarativeBase]:
         if not event.contains(found._session_class, "do_orm_execute", hide_deleted):  # noqa: SLF001  # the manager that we belong to
             event.listen(found._session_class, "do_orm_execute", hide_deleted)  # noqa: SLF001
 
-    event.listen(Base, "attribute_instrument", make_loud, propagate=True)
-    event.listen(Base, "instrument_class", hide, propagate=True)
-    return Base
+    event.listen(base, "attribute_instrument", make_loud, propagate=True)
+    event.listen(base, "instrument_class", hide, propagate=True)
+    return base
 
 
 def _set_up(
