@@ -355,6 +355,24 @@ async def test_one_bad_origin_does_not_open_the_others(clock):
     assert breaker.state == "open"
 
 
+def test_origins_are_told_apart_for_sync_functions_too(clock):
+    breaker = sp.CircuitBreaker(1, clock=clock)
+
+    class Api:
+        def __init__(self, origin):
+            self.origin = origin
+
+    @breaker
+    def fetch(api):
+        if api.origin == "http://bad":
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        fetch(Api("http://bad"))
+
+    assert fetch(Api("http://good")) is None
+
+
 async def test_two_functions_do_not_share_a_circuit(clock):
     breaker = sp.CircuitBreaker(1, clock=clock)
     first, second = Upstream(), Upstream()

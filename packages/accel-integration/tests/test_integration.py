@@ -11,7 +11,7 @@ from typing import Any, Optional, Union
 import httpx
 import httpx2
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 import accel_integration
 from accel_integration import (
@@ -191,6 +191,13 @@ def test_endpoint_must_say_what_it_returns():
         integration.endpoint(HTTPMethod.get, "/")(silent)
 
 
+def test_path_may_only_name_arguments_of_the_function():
+    async def find(api: ApiHTTP, item: str) -> Any: ...
+
+    with pytest.raises(ValueError, match="names item_id, which it does not take"):
+        integration.endpoint("get", "/{item_id}")(find)
+
+
 def test_endpoint_outside_of_a_declaration_is_explained():
     @IntegrationHTTP("Lost").endpoint("get", "/")
     async def lost(api: ApiHTTP) -> Any: ...
@@ -353,7 +360,7 @@ async def test_validation_error_shows_where_but_not_what():
 async def test_future_annotations_see_the_class_and_the_function_around_it():
     module = """
 from __future__ import annotations
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from accel_integration import *
 
 def make():
@@ -495,6 +502,27 @@ async def test_secrets_are_in_no_repr():
         assert secret not in shown.replace(f"'base_url': '{it.base_url}'", "")
 
 
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        {"key": "s3cr3t-key"},
+        ["user", "s3cr3t-key"],
+        ("user", b"s3cr3t-key"),
+        {"deep": [{"key": "s3cr3t-key"}]},
+        SecretStr("s3cr3t-key"),
+    ],
+    ids=["dict", "list", "bytes", "deep", "SecretStr"],
+)
+async def test_secrets_are_found_in_credentials_of_any_shape(credentials):
+    async def echo(api):
+        return "before s3cr3t-key after"
+
+    with pytest.raises(ResponseValidationError) as caught:
+        await declare(User, echo)("http://a", credentials).call()
+
+    assert caught.value.body == "before *** after"
+
+
 def test_credentials_are_a_dict():
     credentials = Credentials(a="1")
 
@@ -574,9 +602,10 @@ async def test_status_of_the_call_in_progress_is_its_own():
             await inner.call()
         return (await api.client.get(str(api.url))).json()
 
-    _, client = mocked({"id": 1}, status=200)
+    _, client = mocked({"id": 1}, status=201)
     async with declare(User | http400, nested)("http://a", client=client) as it:
         assert await it.call() == User(id=1)
+        assert it.stats_of(it.endpoints()["call"]).last_status == 201
 
 
 async def test_no_half_of_a_secret_is_left_where_the_body_ends():

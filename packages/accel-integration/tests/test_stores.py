@@ -44,7 +44,7 @@ async def down():
 @pytest.fixture
 async def store(valkey):
     async with redis.asyncio.Redis(port=valkey) as client:
-        yield RedisStore(client, refresh=0)
+        yield RedisStore(client, refresh=0, timeout=5)
 
 
 async def attempts(call, times):
@@ -419,7 +419,7 @@ async def test_killed_store_in_the_middle_and_its_return(
 async def test_hanging_store_costs_its_budget_once(mortal_valkey):
     async with client_for(mortal_valkey) as client:
         store = RedisStore(client, fail="open", timeout=0.05, pause=60)
-        call = sp.CircuitBreaker(store=store)(ok)
+        call = sp.Throttling(store=store)(ok)
         await call()
         os.kill(mortal_valkey._process.pid, signal.SIGSTOP)
         await asyncio.sleep(0.3)
@@ -448,6 +448,17 @@ async def test_circuit_goes_on_alone_while_its_store_is_gone(mortal_valkey):
     assert breaker.state == "open"
 
 
+async def test_open_circuit_stays_open_when_its_store_is_lost(mortal_valkey):
+    async with client_for(mortal_valkey) as client:
+        store = RedisStore(client, fail="local", refresh=0, timeout=5)
+        breaker = sp.CircuitBreaker(1, store=store)
+        await attempts(breaker(down), 1)
+        mortal_valkey.terminate()
+
+        with pytest.raises(CircuitBreakerError):
+            await breaker(down)()
+
+
 async def test_circuit_may_refuse_everything_while_its_store_is_gone(mortal_valkey):
     async with client_for(mortal_valkey) as client:
         store = RedisStore(client, fail="closed", refresh=0)
@@ -464,3 +475,128 @@ def test_unknown_failure_mode_is_refused(valkey):
         pytest.raises(ValueError, match='"fail" must be'),
     ):
         RedisStore(client, fail="maybe")
+
+
+# Sync functions ------------------------------------------------------------------
+
+
+def failing():
+    raise ConnectionError
+
+
+def test_sync_circuit_opens_probes_and_closes(valkey):
+    with redis.Redis(port=valkey) as client:
+        store = RedisStore(client, refresh=0)
+        breaker = sp.CircuitBreaker(2, 0.3, key="api", store=store)
+        bad, good, mistaken = breaker(failing), breaker(bool), breaker(int)
+
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                bad()
+        with pytest.raises(CircuitBreakerError):
+            good()
+        time.sleep(0.35)
+        assert good() is False
+        with pytest.raises(TypeError):
+            mistaken(None)
+
+    assert breaker.state == "closed"
+
+
+def test_sync_isolation_is_done_at_once(valkey):
+    with redis.Redis(port=valkey) as client:
+        store = RedisStore(client, refresh=0)
+        first = sp.CircuitBreaker(key="api", store=store)
+        second = sp.CircuitBreaker(key="api", store=store)
+        call = first(bool), second(bool)
+
+        first.isolate()
+        with pytest.raises(CircuitBreakerError, match="isolated by hand"):
+            call[1]()
+        first.close()
+
+        assert [call[0](), call[1]()] == [False, False]
+
+
+def test_sync_throttle_waits_for_its_turn(valkey):
+    with redis.Redis(port=valkey) as client:
+        clock = FakeClock()
+        store = RedisStore(client)
+        call = sp.Throttling(10, burst=1, max_wait=5, store=store, clock=clock)(bool)
+
+        call()
+        call()
+
+    assert clock.sleeps == [pytest.approx(0.1, abs=0.05)]
+
+
+@pytest.mark.parametrize(
+    ("fail", "error"),
+    [("open", None), ("local", None), ("closed", CircuitBreakerError)],
+)
+def test_sync_functions_live_without_their_store(mortal_valkey, fail, error):
+    port = mortal_valkey.port
+    with redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as client:
+        breaker = sp.CircuitBreaker(store=RedisStore(client, fail=fail, refresh=0))
+        call = breaker(bool)
+        call()
+        mortal_valkey.terminate()
+
+        if error is None:
+            assert call() is False
+            breaker.isolate()
+        else:
+            with pytest.raises(error):
+                call()
+
+
+async def test_failure_rate_learns_of_successes_that_were_not_sent_one_by_one(store):
+    store.refresh = 60
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, key="a", store=store)
+
+    await attempts(breaker(ok), 20)
+    await attempts(breaker(down), 5)
+
+    assert breaker.state == "closed"
+
+
+async def test_async_throttle_waits_for_its_turn(valkey):
+    clock = FakeClock()
+    async with redis.asyncio.Redis(port=valkey) as client:
+        options = {"burst": 1, "max_wait": 5, "store": RedisStore(client)}
+        call = sp.Throttling(10, **options, clock=clock)(ok)
+
+        await call()
+        await call()
+
+    assert clock.sleeps == [pytest.approx(0.1, abs=0.05)]
+
+
+async def test_keys_share_their_rates_too(store):
+    options = {"burst": 1, "key": lambda tenant: tenant, "store": store}
+
+    async def call(tenant):
+        return tenant
+
+    one, other = sp.Throttling(TRICKLE, **options), sp.Throttling(TRICKLE, **options)
+
+    assert await one(call)("a") == "a"
+    assert await one(call)("b") == "b"
+    with pytest.raises(ThrottlingError):
+        await other(call)("a")
+
+
+def test_stores_show_no_more_than_they_must(valkey):
+    with redis.Redis(port=valkey, password="s3cr3t") as client:
+        store = RedisStore(client)
+        breaker = sp.CircuitBreaker(key="api", store=store)
+        throttle = sp.Throttling(key="api", store=store)
+
+        shown = f"{store!r} {breaker.at('x')!r} {throttle.at('x')!r} {breaker!r}"
+
+    assert "s3cr3t" not in shown
+    assert shown == (
+        "<RedisStore 'accel' fail='local'> <SharedCircuit of api: closed> "
+        "<SharedThrottle throttle:api:> <CircuitBreaker: opens for 10 s after 3 "
+        "failures in a row, in all processes together>"
+    )

@@ -395,6 +395,30 @@ async def test_chaos_can_be_switched_off_while_it_runs():
         await fine()
 
 
+def test_chaos_reaches_sync_functions():
+    clock = FakeClock()
+    chaos = sp.Chaos(error_rate=1, latency_rate=1, latency=3, clock=clock)
+
+    with pytest.raises(ConnectionError, match=r"injected by `sp\.Chaos`"):
+        chaos(len)("a")
+    assert clock.sleeps == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sp.Chaos(error_rate=2), "rates must be from 0 to 1"),
+        (lambda: sp.Bulkhead(0), '"max_concurrent" must be >= 1: 0'),
+        (lambda: sp.Hedge(1, max_hedges=0), '"max_hedges" must be >= 1: 0'),
+        (lambda: sp.AdaptiveLimit(1, minimum=2), "must be >= 1 and in this order"),
+        (lambda: sp.RetryBudget(ratio=-1), '"ratio" must be >= 0'),
+    ],
+)
+def test_senseless_options_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 # Pipeline ------------------------------------------------------------------------
 
 

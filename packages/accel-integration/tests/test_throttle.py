@@ -101,6 +101,25 @@ async def test_a_cancelled_wait_gives_its_turn_back():
     assert await second == "ok"
 
 
+async def test_a_listener_may_make_calls_of_its_own():
+    throttle = sp.Throttling(1, burst=1, clock=FakeClock())
+    call = throttle(len)
+    heard = []
+
+    def listen(event):
+        heard.append(event.reason)
+        if len(heard) < 3:
+            with contextlib.suppress(ThrottlingError):
+                call("again")
+
+    throttle.subscribe(listen)
+    call("a")
+    with pytest.raises(ThrottlingError):
+        call("b")
+
+    assert heard == ["throttled"] * 3
+
+
 def test_threads_share_one_rate():
     call_count = []
     throttle = sp.Throttling(50, clock=FakeClock())

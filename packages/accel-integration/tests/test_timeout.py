@@ -104,6 +104,20 @@ async def test_cleanup_may_take_its_time():
     assert cleaned == [True]
 
 
+async def test_what_comes_of_our_cancellation_is_our_timeout():
+    @sp.Timeout(0.01)
+    async def translates():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ConnectionError("gone") from None
+
+    with pytest.raises(StabilityTimeoutError) as caught:
+        await translates()
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert asyncio.current_task().cancelling() == 0
+
+
 async def test_result_of_a_function_that_swallows_the_cancellation_is_kept():
     @sp.Timeout(0.01)
     async def stubborn():
@@ -245,6 +259,33 @@ def test_sync_function_passes_results_exceptions_and_context():
 def test_no_time_at_all_is_refused(seconds):
     with pytest.raises(ValueError, match='"seconds" must be > 0'):
         sp.Timeout(seconds)
+
+
+def test_needs_a_task_to_cancel():
+    class Forever:
+        def __await__(self):
+            yield
+
+    @sp.Timeout(1)
+    async def call():
+        await Forever()
+
+    async def drive():
+        loop, failed = asyncio.get_running_loop(), []
+
+        def step():
+            try:
+                call().send(None)
+            except RuntimeError as exc:
+                failed.append(str(exc))
+
+        loop.call_soon(step)
+        await asyncio.sleep(0.001)
+        return failed
+
+    assert asyncio.run(drive()) == [
+        "`sp.Timeout` has no task to cancel: await the call inside of a task."
+    ]
 
 
 async def test_a_coroutine_dropped_in_the_middle_complains_not():

@@ -8,7 +8,15 @@ from urllib.parse import ParseResult, quote, urlparse
 
 from accel_integration._masking import Credentials, mask_url
 
-__all__ = ["ApiHTTP", "ApiURL", "HTTPMethod", "fill_path", "join_url", "origin_of"]
+__all__ = [
+    "PLACEHOLDER",
+    "ApiHTTP",
+    "ApiURL",
+    "HTTPMethod",
+    "fill_path",
+    "join_url",
+    "origin_of",
+]
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 

@@ -20,6 +20,7 @@ from typing import (
 )
 
 from accel_integration._api import (
+    PLACEHOLDER,
     ApiHTTP,
     HTTPMethod,
     fill_path,
@@ -156,6 +157,7 @@ class Endpoint:
         self.plan = plan_of(func) or Plan(func, ())
         self.plan.hub.forward_to(integration.hub)
         self.signature = inspect.signature(func)
+        self._check_path()
         self._locals = _enclosing_locals(caller, func)
         self._schema: ResponseSchema | None = None
         self._hints: dict[str, Any] = {}
@@ -163,6 +165,17 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.httpmethod} {self.path} {self.name!r}>"
+
+    def _check_path(self) -> None:
+        """Refuse a path that names an argument the function does not have."""
+        missing = set(PLACEHOLDER.findall(self.path)) - set(self.signature.parameters)
+        if missing:
+            names = ", ".join(sorted(missing))
+            msg = (
+                f"Cannot declare {self.func.__qualname__!r} as an endpoint: its path "
+                f"{self.path!r} names {names}, which it does not take."
+            )
+            raise ValueError(msg)
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:

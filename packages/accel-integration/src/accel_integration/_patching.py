@@ -73,7 +73,7 @@ class patch_integration:  # noqa: N801 - a decorator and a context manager
         self._stacks.pop().close()
 
     def __call__(self, test: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a test, sync or async, or a generator."""
+        """Decorate a test, sync or async."""
 
         @functools.wraps(test)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

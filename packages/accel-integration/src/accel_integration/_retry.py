@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
@@ -63,17 +64,20 @@ class RetryBudget:
         self.ratio = ratio
         self.reserve = reserve
         self.balance = float(reserve)
+        self._lock = threading.Lock()
 
     def deposit(self) -> None:
         """Note that a call was made."""
-        self.balance = min(self.reserve, self.balance + self.ratio)
+        with self._lock:
+            self.balance = min(self.reserve, self.balance + self.ratio)
 
     def withdraw(self) -> bool:
         """Take one retry out of the budget, if there is one."""
-        if self.balance < 1:
-            return False
-        self.balance -= 1
-        return True
+        with self._lock:
+            if self.balance < 1:
+                return False
+            self.balance -= 1
+            return True
 
 
 class RetryPattern(Strategy):

@@ -195,6 +195,11 @@ class SharedCircuit:
             return Ticket()
         if self._store.fail == "closed":
             raise self._refusal(self._store.refresh)
+        # What was known to be open or isolated when the store was lost stays so.
+        if self._verdict == ISOLATED:
+            raise self._refusal(None)
+        if self.clock() < self._open_until:
+            raise self._refusal(self._open_until - self.clock())
         self._is_alone = True
         local = self._local
         lease = None if local.closed else local.admit()

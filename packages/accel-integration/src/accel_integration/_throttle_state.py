@@ -52,10 +52,11 @@ class ThrottleState:
         with self._lock:
             now = self.clock()
             wait = self.tat - now - self.tolerance
-            if wait > self.max_wait:
-                raise self.refusal(wait)
-            self.tat = max(self.tat, now) + self.interval
-            return max(0.0, wait), self.tat
+            if wait <= self.max_wait:
+                self.tat = max(self.tat, now) + self.interval
+                return max(0.0, wait), self.tat
+        # Outside of the lock, since a listener may make calls of its own.
+        raise self.refusal(wait)
 
     def give_back(self, mark: float) -> None:
         """Give a turn back, unless another has been reserved after it."""

@@ -213,7 +213,9 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
                     return stop.value
             else:
                 return (yield from coro)
-    except asyncio.CancelledError as exc:
+    except (Exception, asyncio.CancelledError) as exc:
+        # Our cancellation may come out as something else, such as the error of a client
+        # whose own time is over as well; the reason is ours nevertheless.
         if entry.fired and task is not None:
             entry.fired = False
             if task.uncancel() <= entry.cancelling:
