@@ -728,3 +728,29 @@ async def test_one_integration_may_have_endpoints_in_two_classes():
     assert await First("http://a").call() == "http://a/first"
     assert await Second("http://a").call() == "http://a/second"
     assert [m["path"] for m in shared.docs["methods"]] == ["/first", "/second"]
+
+
+@pytest.mark.parametrize("name", ["url", "version", "close", "stats_of", "base_url"])
+def test_names_of_the_declaration_itself_are_refused(name):
+    async def call(api: ApiHTTP) -> Any: ...
+
+    body = {name: integration.endpoint("get", "/")(call)}
+
+    with pytest.raises(TypeError, match=f"has a `{name}` of its own"):
+        type("Bad", (EndpointsDeclaration,), body)
+
+
+def test_endpoint_must_take_an_api():
+    async def alone() -> Any: ...
+
+    with pytest.raises(ValueError, match="it takes no `ApiHTTP`"):
+        integration.endpoint("get", "/")(alone)
+
+
+async def test_plain_functions_may_have_a_parameter_called_api():
+    @sp.CircuitBreaker()
+    async def call(api):
+        return api
+
+    assert await call(api=5) == 5
+    assert await call(6) == 6

@@ -44,9 +44,6 @@ class AdaptiveLimit(StatefulStrategy["AdaptiveState"]):
         BulkheadFullError: As many calls as the limit allows are under way.
     """
 
-    watches_failures = True
-    limits = True
-
     def __init__(
         self,
         initial: int = 20,

@@ -48,8 +48,6 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         CircuitBreakerError: The circuit is open; `retry_after` says for how long.
     """
 
-    watches_failures = True
-
     def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
         self,
         fail_threshold: int = 3,

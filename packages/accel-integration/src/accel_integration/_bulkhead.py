@@ -26,8 +26,6 @@ class Bulkhead(StatefulStrategy["BulkheadState"]):
         BulkheadFullError: There is no place.
     """
 
-    limits = True
-
     def __init__(
         self,
         max_concurrent: int = 10,
@@ -165,7 +163,7 @@ class BulkheadState:
 
 def doubt_holding(outer: Strategy, inner: Strategy) -> str | None:
     """Doubt a limit on calls under way around pauses in which none is."""
-    if not inner.repeats or getattr(inner, "is_concurrent", False):
+    if not inner.repeats or inner.is_concurrent:
         return None
     return (
         f"the {type(outer).__name__} is outside of the {type(inner).__name__}, so that "

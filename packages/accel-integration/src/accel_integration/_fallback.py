@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from accel_integration._context import EXCHANGE, Scope
 from accel_integration._events import FallbackUsed, Hub
@@ -24,7 +24,7 @@ class Fallback(Strategy):
     Put it outermost: what is outside of a fallback never sees a failure.
     """
 
-    hides_failures: ClassVar[bool] = True
+    hides_failures = True
 
     def __init__(
         self,

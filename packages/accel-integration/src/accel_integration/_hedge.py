@@ -5,7 +5,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from accel_integration._context import EXCHANGE, Exchange, Scope, Seconds, seconds_of
 from accel_integration._events import CallHedged, Hub
@@ -29,9 +29,8 @@ class Hedge(Strategy):
         max_hedges: How many further calls there may be.
     """
 
-    watches_failures = True
     repeats = True
-    is_concurrent: ClassVar[bool] = True
+    is_concurrent = True
 
     def __init__(self, delay: Seconds, *, max_hedges: int = 1) -> None:
         super().__init__()

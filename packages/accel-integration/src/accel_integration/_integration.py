@@ -29,8 +29,13 @@ from accel_integration._api import (
 from accel_integration._clients import ClientPool
 from accel_integration._context import EXCHANGE, Exchange
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
-from accel_integration._masking import mask_url, secrets_in
-from accel_integration._response import ResponseSchema, members_of, resolve_annotations
+from accel_integration._masking import mask_url
+from accel_integration._response import (
+    Place,
+    ResponseSchema,
+    members_of,
+    resolve_annotations,
+)
 from accel_integration._stats import EndpointStats
 from accel_integration._strategy import Plan, Strategy, is_async, plan_of
 
@@ -89,7 +94,8 @@ class IntegrationHTTP:
             docurl: Where the other side documents it.
 
         Raises:
-            ValueError: The function has no return annotation.
+            ValueError: The function has no return annotation, or no ApiHTTP, or not
+                what the path names.
         """
         method = HTTPMethod(httpmethod.upper())
         frame = inspect.currentframe()
@@ -157,7 +163,7 @@ class Endpoint:
         self.plan = plan_of(func) or Plan(func, ())
         self.plan.hub.forward_to(integration.hub)
         self.signature = inspect.signature(func)
-        self._check_path()
+        self._check_parameters()
         self._locals = _enclosing_locals(caller, func)
         self._schema: ResponseSchema | None = None
         self._hints: dict[str, Any] = {}
@@ -166,8 +172,14 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.httpmethod} {self.path} {self.name!r}>"
 
-    def _check_path(self) -> None:
-        """Refuse a path that names an argument the function does not have."""
+    def _check_parameters(self) -> None:
+        """Refuse a function without ApiHTTP, or without what the path names."""
+        if not self.signature.parameters:
+            msg = (
+                f"Cannot declare {self.func.__qualname__!r} as an endpoint: it takes "
+                "no `ApiHTTP`. Write `api: ApiHTTP` as its first parameter."
+            )
+            raise ValueError(msg)
         missing = set(PLACEHOLDER.findall(self.path)) - set(self.signature.parameters)
         if missing:
             names = ", ".join(sorted(missing))
@@ -307,14 +319,9 @@ class Endpoint:
         )
 
     def _convert(self, answer: Any, api: ApiHTTP, exchange: Exchange) -> Any:
-        secrets = secrets_in(api.credentials)
-        return self.schema.convert(
-            answer,
-            exchange,
-            endpoint=f"{self.integration.name}: {self.name}",
-            url=mask_url(str(api.url), secrets),
-            secrets=secrets,
-        )
+        name = f"{self.integration.name}: {self.name}"
+        place = Place(name, str(api.url), api.credentials)
+        return self.schema.convert(answer, exchange, place)
 
 
 class EndpointsDeclaration(ApiHTTP):
@@ -340,9 +347,16 @@ class EndpointsDeclaration(ApiHTTP):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for value in list(vars(cls).values()):
-            if (endpoint := endpoint_of(value)) is not None:
-                endpoint.resolve(cls)
+        for name, value in list(vars(cls).items()):
+            if (endpoint := endpoint_of(value)) is None:
+                continue
+            if name in RESERVED:
+                msg = (
+                    f"{cls.__name__}.{name} must have another name: every declaration "
+                    f"has a `{name}` of its own."
+                )
+                raise TypeError(msg)
+            endpoint.resolve(cls)
 
     def __init__(
         self, base_url: str = "", credentials: Any = None, client: Any = None
@@ -404,6 +418,12 @@ class EndpointsDeclaration(ApiHTTP):
         pool = self._pool
         api._get_client = pool.for_loop if endpoint.is_async else pool.for_threads  # noqa: SLF001 - they are one family
         return api
+
+
+# What an endpoint must not be called, since it would be hidden or hide something.
+RESERVED = frozenset(dir(EndpointsDeclaration)) | frozenset(
+    vars(EndpointsDeclaration())
+)
 
 
 def endpoint_of(value: Any) -> Endpoint | None:

@@ -22,11 +22,12 @@ from accel_integration._errors import (
     ResponseStatusError,
     ResponseValidationError,
 )
-from accel_integration._masking import mask_text
+from accel_integration._masking import mask_text, mask_url, secrets_in
 from accel_integration._outcome import parse_retry_after
 
 __all__ = [
     "Alternative",
+    "Place",
     "Received",
     "ResponseSchema",
     "adapter_for",
@@ -147,6 +148,25 @@ def _type_name(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer comes from; it is masked only when an error tells of it."""
+
+    name: str
+    full_url: str
+    credentials: Any
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secrets that must not show."""
+        return secrets_in(self.credentials)
+
+    @property
+    def url(self) -> str:
+        """The URL without secrets."""
+        return mask_url(self.full_url, self.secrets)
+
+
 class ResponseSchema:
     """Everything that an endpoint declares to return."""
 
@@ -158,10 +178,7 @@ class ResponseSchema:
         self,
         value: Any,
         exchange: Exchange,
-        *,
-        endpoint: str,
-        url: str,
-        secrets: Sequence[str],
+        place: Place,
     ) -> Any:
         """Return *value* as the schema that fits it.
 
@@ -179,7 +196,7 @@ class ResponseSchema:
         found, errors = self._best(received)
         if found:
             return found[0]
-        raise self._error(received, endpoint, url, secrets, errors) from None
+        raise self._error(received, place, errors) from None
 
     def _best(self, received: Received) -> tuple[list[Any], list[str]]:
         """Return what fits best, if anything does, and what is wrong with the rest."""
@@ -224,28 +241,26 @@ class ResponseSchema:
         ]
 
     def _error(
-        self,
-        received: Received,
-        endpoint: str,
-        url: str,
-        secrets: Sequence[str],
-        errors: list[str],
+        self, received: Received, place: Place, errors: list[str]
     ) -> ResponseError:
+        status, secrets = received.status, place.secrets
         # Masked before it is cut, so that no half of a secret is left at the end.
         body = mask_text(received.text(), secrets)[:KILOBYTE]
-        errors = [mask_text(error, secrets) for error in errors]
-        status = received.status
         declared = any(alt.status == status for alt in self.alternatives)
         if status is not None and received.is_error and not declared:
             return ResponseStatusError(
-                endpoint,
-                url=url,
+                place.name,
+                url=place.url,
                 status=status,
                 body=body,
                 retry_after=parse_retry_after(received.retry_after),
             )
         return ResponseValidationError(
-            endpoint, url=url, status=status, body=body, errors=errors
+            place.name,
+            url=place.url,
+            status=status,
+            body=body,
+            errors=[mask_text(error, secrets) for error in errors],
         )
 
 

@@ -108,7 +108,6 @@ class RetryPattern(Strategy):
             not like, that is returned.
     """
 
-    watches_failures = True
     repeats = True
 
     def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
@@ -301,7 +300,7 @@ class Retrier:
 
 def doubt_fallback(outer: Strategy, inner: Strategy) -> str | None:
     """Doubt a strategy that watches failures around one that hides them."""
-    if getattr(inner, "hides_failures", False):
+    if inner.hides_failures:
         return (
             f"the {type(outer).__name__} is outside of a Fallback, which answers "
             "instead of failing, so that it never sees a failure. Put the Fallback "

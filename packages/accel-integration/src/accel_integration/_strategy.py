@@ -30,12 +30,12 @@ class Strategy:
     Decorators stacked on each other are fused into one function.
     """
 
-    # Whether it acts upon the exceptions of what it decorates.
-    watches_failures: ClassVar[bool] = False
-    # Whether it may call what it decorates more than once.
+    # Whether it may call what it decorates more than once,
     repeats: ClassVar[bool] = False
-    # Whether it limits how often the call may be made.
-    limits: ClassVar[bool] = False
+    # and whether it does so without pauses in between.
+    is_concurrent: ClassVar[bool] = False
+    # Whether it answers where what it decorates has failed.
+    hides_failures: ClassVar[bool] = False
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.clock = clock
@@ -181,11 +181,16 @@ class Plan:
         return wrapper
 
     def _by_origin(self) -> Callable[..., Any]:
-        def by_origin(api: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return self.at(getattr(api, "origin", ""))(api, *args, **kwargs)
+        def origin_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+            api = args[0] if args else kwargs.get("api")
+            origin = getattr(api, "origin", "")
+            return origin if isinstance(origin, str) else ""
 
-        async def by_origin_async(api: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return await self.at(getattr(api, "origin", ""))(api, *args, **kwargs)
+        def by_origin(*args: Any, **kwargs: Any) -> Any:
+            return self.at(origin_of(args, kwargs))(*args, **kwargs)
+
+        async def by_origin_async(*args: Any, **kwargs: Any) -> Any:
+            return await self.at(origin_of(args, kwargs))(*args, **kwargs)
 
         return by_origin_async if self.is_async else by_origin
 

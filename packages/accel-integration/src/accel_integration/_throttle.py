@@ -41,8 +41,6 @@ class Throttling(StatefulStrategy[Throttle]):
         ThrottlingError: The call would come too early; `retry_after` says by how much.
     """
 
-    limits = True
-
     def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
         self,
         calls_per_second: float = 1_000,
