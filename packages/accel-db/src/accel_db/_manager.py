@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, MetaData, event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapper, Session, sessionmaker
 
@@ -29,7 +28,7 @@ from accel_db._changes import (
 )
 from accel_db._dependencies import SessionDependencies
 from accel_db._engines import SQLITE_BEGIN, EngineOptions, Engines
-from accel_db._errors import DatabaseError, NotDevelopment
+from accel_db._errors import NotDevelopment
 from accel_db._events import Subscriber, Telemetry
 from accel_db._mixins import SoftDeleteMixin, hide_deleted
 from accel_db._not_loaded import make_loud
@@ -203,22 +202,20 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
             return None
         return _AUTOCOMMIT
 
-    @contextmanager
-    def override(self, url: str | URL | Binds) -> Iterator["MainDatabaseManager"]:
+    def override(self, url: str | URL | Binds) -> "Override":
         """Use the database at *url* inside of the block, as tests do.
 
-        Models and sessions need not know: `Base` stays, and every session asks for its
-        engine when it needs it.
+        With `with` and `async with`. Models and sessions need not know: `Base` stays,
+        and every session asks for its engine when it needs it.
         """
-        ours = isinstance(url, (str, URL))
-        binds = self._engines_of(url) if isinstance(url, (str, URL)) else url
+        if isinstance(url, (str, URL)):
+            return Override(self, self._engines_of(url), owned=True)
+        return Override(self, url, owned=False)
+
+    def swap(self, binds: Binds | None) -> Binds | None:
+        """Use *binds* from now on, and return what was used instead of the URL."""
         before, self._override = self._override, binds
-        try:
-            yield self
-        finally:
-            self._override = before
-            if ours and isinstance(binds, Engines):
-                binds.dispose()
+        return before
 
     # Schema
 
@@ -318,7 +315,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         try:
             with self.engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError):
+        except Exception:  # noqa: BLE001  # whatever a driver raises means no
             return False
         return True
 
@@ -327,7 +324,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         try:
             async with asyncio.timeout(timeout), self.aengine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError, DatabaseError):
+        except Exception:  # noqa: BLE001  # whatever a driver raises means no
             return False
         return True
 
@@ -388,6 +385,39 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         """Note that a row was written by a statement, which does not tell its key."""
         if self._changes.active:
             self._changes.record(session, table_names(mapper), row_keys(mapper, key))
+
+
+class Override:
+    """Another database for a manager, until the block ends."""
+
+    def __init__(
+        self, manager: MainDatabaseManager, binds: Binds, *, owned: bool
+    ) -> None:
+        self._manager = manager
+        self._binds = binds
+        self._owned = owned
+        self._before: Binds | None = None
+
+    def __enter__(self) -> MainDatabaseManager:
+        """Begin to use the other database."""
+        self._before = self._manager.swap(self._binds)
+        return self._manager
+
+    def __exit__(self, *exc: object) -> None:
+        """Return to the database before, and close the other one."""
+        self._manager.swap(self._before)
+        if self._owned and isinstance(self._binds, Engines):
+            self._binds.dispose()
+
+    async def __aenter__(self) -> MainDatabaseManager:
+        """Begin to use the other database."""
+        return self.__enter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Return to the database before, and close the other one gracefully."""
+        if self._owned and isinstance(self._binds, Engines):
+            await self._binds.adispose()
+        self.__exit__(*exc)
 
 
 _AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, overload
 
 import sqlalchemy as sa
 from sqlalchemy import Delete, Select, Update, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import (
     Mapper,
     Session,
@@ -19,7 +20,7 @@ from accel_db._bulk import insert_rows, upsert_rows
 from accel_db._deep_delete import delete_deep, delete_flat
 from accel_db._deep_read import load_deep
 from accel_db._deep_write import create_graph, refresh_touched, update_graph
-from accel_db._errors import InvalidPayload, InvalidValue, NotFound
+from accel_db._errors import InvalidPayload, InvalidValue, NotFound, Unavailable
 from accel_db._mixins import mark_deleted, soft_delete_column
 from accel_db._pages import CursorPage, Page, cursor_page, page_count
 from accel_db._payload import as_mapping, column_values
@@ -33,7 +34,8 @@ from accel_db._statements import (
     objects,
     written_mapper,
 )
-from accel_db._translation import translated
+from accel_db._streams import stream_plan
+from accel_db._translation import reached, translated
 from accel_db._values import key_criteria, key_of, with_coerced_binds
 
 M = TypeVar("M")
@@ -115,13 +117,25 @@ class Orm:
         """Call *work* with the objects that an earlier transaction left behind."""
         session = self.session
         if session.in_transaction():
-            with translated(session):
+            with reached(session):
                 return work({})
         stale = {id(x): x for x in session.identity_map.values()}
         try:
-            with translated(session):
+            return self._read_alone(lambda: work(stale), clause, single=single)
+        except Unavailable as exc:
+            cause = exc.__cause__
+            if not isinstance(cause, DBAPIError) or not cause.connection_invalidated:
+                raise
+            # The server was restarted while the connection lay in the pool. All of
+            # its like are gone now, and a read may be repeated.
+            return self._read_alone(lambda: work(stale), clause, single=single)
+
+    def _read_alone(self, work: Callable[[], R], clause: Any, *, single: bool) -> R:
+        session = self.session
+        try:
+            with reached(session):
                 lane.enter(session, clause, single=single)
-                result = work(stale)
+                result = work()
                 session.commit()
         except BaseException:
             if (transaction := session.get_transaction()) is not None:
@@ -133,10 +147,10 @@ class Orm:
     def _write(self, work: Callable[[], R], *, single: bool = False) -> R:
         session = self.session
         if self._in_explicit_transaction():
-            with translated(session):
+            with reached(session):
                 return work()
         try:
-            with translated(session):
+            with reached(session):
                 if single and not session.in_transaction():
                     lane.enter(session, None, single=True)
                 result = work()
@@ -279,7 +293,7 @@ class Orm:
         self, statement: Select[tuple[M]], *, batch: int = 500, deep: Deep = False
     ) -> Iterator[M]:
         """Iterate over what *statement* finds, *batch* objects in memory at a time."""
-        query, options, load = stream_plan(self, statement, batch, deep)
+        query, options, load = stream_plan(self.session, statement, batch, deep)
         try:
             with translated(self.session):
                 result = self.session.scalars(query, execution_options=options)
@@ -483,8 +497,10 @@ class Orm:
         statement = sa.delete(mapper).where(*key_criteria(mapper, key))
 
         def work() -> bool:
+            # Objects in the session must notice; mostly there are none.
+            synchronize = "auto" if self.session.identity_map else False
             result: Any = self.session.execute(
-                statement, execution_options={"synchronize_session": "auto"}
+                statement, execution_options={"synchronize_session": synchronize}
             )
             if found := result.rowcount > 0:
                 self._record(mapper, key)
@@ -569,16 +585,3 @@ class Orm:
         mapper = class_mapper(model)
         data = list(rows)
         return self._write(lambda: upsert_rows(self.session, mapper, data, on, update))
-
-
-def stream_plan(
-    orm: Orm, statement: Select[Any], batch: int, deep: Deep
-) -> tuple[Select[Any], dict[str, Any], Callable[[Sequence[Any]], None]]:
-    """Return the query of a stream, its options, and what completes each batch."""
-    plan = plan_for(deep, mapper_of(statement)) if deep else None
-
-    def load(objects: Sequence[Any]) -> None:
-        if plan is not None:
-            load_deep(orm.session, objects, plan)
-
-    return with_coerced_binds(statement), {"yield_per": batch}, load

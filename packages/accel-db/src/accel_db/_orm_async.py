@@ -7,9 +7,10 @@ from typing import Any, TypeVar, overload
 from sqlalchemy import Delete, Select, Update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from accel_db._orm import Orm, stream_plan
+from accel_db._orm import Orm
 from accel_db._pages import CursorPage, Page
 from accel_db._plan import Deep
+from accel_db._streams import stream_plan
 from accel_db._translation import translated
 
 M = TypeVar("M")
@@ -133,7 +134,9 @@ class OrmAsync:
         The connection is held until the iteration ends: wrap it in
         `contextlib.aclosing` if you may leave it early.
         """
-        query, options, load = stream_plan(self._orm, statement, batch, deep)
+        query, options, load = stream_plan(
+            self.session.sync_session, statement, batch, deep
+        )
         try:
             with translated(self.session.sync_session):
                 result = await self.session.stream_scalars(

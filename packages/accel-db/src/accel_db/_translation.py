@@ -11,6 +11,7 @@ from sqlalchemy.exc import (
     InterfaceError,
     OperationalError,
     StatementError,
+    TimeoutError as PoolTimeout,
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -28,6 +29,9 @@ from accel_db._errors import (
 )
 
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
+# No connection, no resources, or a server that starts or stops.
+_DOWN = ("08", "57P", "53")
+_SQLITE_DOWN = ("unable to open database", "disk I/O error", "database or disk is full")
 _BAD_VALUES = ("22", "42804")
 _SQLITE_FAILED = re.compile(
     r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.+))?"
@@ -42,10 +46,31 @@ def translated(session: Session) -> Iterator[None]:
         yield
     except StaleDataError as exc:
         raise StaleVersion from exc
+    except PoolTimeout as exc:
+        raise Unavailable("No connection of the pool became free.") from exc
     except StatementError as exc:
         if (ours := translate(exc, _metadata(session))) is None:
             raise
         raise ours from exc
+
+
+@contextmanager
+def reached(session: Session) -> Iterator[None]:
+    """Raise our errors, also for a server that cannot be reached.
+
+    Only for our own code: asyncpg raises bare errors of sockets when it connects, which
+    code of a user may raise for reasons of its own.
+    """
+    with translated(session):
+        try:
+            yield
+        except OSError as exc:
+            raise Unavailable from exc
+        except Exception as exc:
+            state = getattr(exc, "sqlstate", None)
+            if isinstance(state, str) and state.startswith(_DOWN):
+                raise Unavailable from exc
+            raise
 
 
 def _metadata(session: Session) -> MetaData | None:
@@ -98,7 +123,7 @@ def _from_sqlstate(
         return _violation(state, exc, metadata)
     if state.startswith(_BAD_VALUES):
         return InvalidValue("value", "value for its column")
-    if state.startswith(("08", "57P", "53")):
+    if state.startswith(_DOWN):
         return Unavailable()
     return None
 
@@ -195,8 +220,11 @@ def _columns_of(table: Table, name: str) -> tuple[str, ...]:
 
 
 def _unreachable(exc: DBAPIError) -> DatabaseError | None:
-    if isinstance(exc, (OperationalError, InterfaceError)) and isinstance(
-        exc.orig.__cause__ if exc.orig else None, OSError
-    ):
+    """Recognise failed connections, which have no state: there was no server to ask."""
+    if not isinstance(exc, (OperationalError, InterfaceError)):
+        return None
+    if type(exc.orig).__module__ != "sqlite3":
         return Unavailable()
-    return None
+    # To SQLite a typo in a statement is an operational error, too.
+    message = str(exc.orig)
+    return Unavailable() if message.startswith(_SQLITE_DOWN) else None

@@ -1,0 +1,127 @@
+"""A database that goes down, and comes back."""
+
+import subprocess
+
+import pytest
+from sqlalchemy import Column, Integer, select, text
+
+from accel_db import MainDatabaseManager, Orm, OrmAsync, Unavailable
+from accel_db.testing import create_database
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def manager(postgres):
+    manager = MainDatabaseManager(
+        create_database(postgres), name="down and up", DEV_STATUS=True, pool_timeout=0.2
+    )
+    yield manager
+    manager.dispose()
+
+
+def cut_every_connection(postgres, manager):
+    """Do what a restart of the server does to connections that lie in a pool."""
+    admin = MainDatabaseManager(postgres, name=f"admin {manager.name}")
+    with admin.session.begin() as session:
+        session.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = :name"
+            ),
+            {"name": manager.engine.url.database},
+        )
+    admin.dispose()
+
+
+async def test_reads_survive_a_restart(postgres, manager):
+    async with manager.asession() as session:
+        await OrmAsync(session).get_list(select(text("1")))
+    with manager.session() as session:
+        Orm(session).get_list(select(text("1")))
+    cut_every_connection(postgres, manager)
+
+    async with manager.asession() as session:
+        asynchronous = await OrmAsync(session).get_list(select(text("1")))
+    with manager.session() as session:
+        sync = Orm(session).get_list(select(text("1")))
+    await manager.adispose()
+
+    assert asynchronous == sync == [1]
+
+
+async def test_a_write_is_not_repeated_but_says_why(postgres, manager):
+    class Row(manager.Base):
+        __tablename__ = "row"
+        id = Column(Integer, primary_key=True)
+
+    await manager.acreate_all()
+    async with manager.asession() as session:
+        await OrmAsync(session).create_item(Row())
+    cut_every_connection(postgres, manager)
+
+    async with manager.asession() as session:
+        orm = OrmAsync(session)
+        with pytest.raises(Unavailable) as caught:
+            await orm.create_item(Row())
+        await orm.create_item(Row())
+        count = await orm.count(select(Row))
+    await manager.adispose()
+
+    assert (caught.value.http_status, caught.value.retry_after) == (503, 1.0)
+    assert count == 2
+
+
+async def test_an_unreachable_server_is_unavailable():
+    manager = MainDatabaseManager("postgresql://u:geheim@127.0.0.1:1/x", name="nowhere")
+
+    with pytest.raises(Unavailable) as caught:
+        async with manager.asession() as session:
+            await OrmAsync(session).get_list(select(text("1")))
+    with pytest.raises(Unavailable), manager.session() as session:
+        Orm(session).get_list(select(text("1")))
+    await manager.adispose()
+
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):
+    manager = MainDatabaseManager(f"sqlite:///{tmp_path}/no/x.db", name="no directory")
+
+    with pytest.raises(Unavailable), manager.session() as session:
+        Orm(session).get_list(select(text("1")))
+    manager.dispose()
+
+
+async def test_an_exhausted_pool_is_unavailable(postgres_url):
+    manager = MainDatabaseManager(
+        postgres_url, name="small", pool_size=1, max_overflow=0, pool_timeout=0.1
+    )
+
+    async with manager.atransaction() as holder:
+        await holder.execute(text("SELECT 1"))
+        async with manager.asession() as session:
+            with pytest.raises(Unavailable, match="No connection of the pool"):
+                await OrmAsync(session).get_list(select(text("1")))
+    await manager.adispose()
+
+
+async def test_the_error_of_a_user_stays_his_own(postgres_url):
+    manager = MainDatabaseManager(postgres_url, name="own errors")
+
+    with pytest.raises(ConnectionRefusedError):
+        async with manager.atransaction():
+            raise ConnectionRefusedError
+    with pytest.raises(subprocess.SubprocessError), manager.transaction():
+        raise subprocess.SubprocessError
+    await manager.adispose()
+
+
+async def test_overrides_may_be_async(tmp_path):
+    manager = MainDatabaseManager("sqlite://", name="async override")
+
+    async with manager.override(f"sqlite:///{tmp_path}/x.db"):
+        assert await manager.aping()
+        assert "x.db" in manager.database_url
+
+    assert "x.db" not in manager.database_url
