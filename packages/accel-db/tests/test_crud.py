@@ -4,14 +4,23 @@ import uuid
 
 import pytest
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import delete, func, select, text, true, update
+from sqlalchemy import ForeignKey, delete, func, select, text, true, update
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    MappedAsDataclass,
+    mapped_column,
+    relationship,
+)
 
+import accel_db
 from accel_db import (
     Conflict,
     ConstraintViolation,
     ForeignKeyConflict,
     InvalidPayload,
     InvalidValue,
+    MainDatabaseManager,
     NotFound,
     NotLoaded,
     OrmAsync,
@@ -480,6 +489,54 @@ async def test_statements_count_versions_up(db, aorm):
             await OrmAsync(other).create_item(Document(text="d"))
 
     assert document.version == 2
+
+
+@pytest.mark.parametrize("error", accel_db.__all__)
+def test_every_error_says_what_to_answer(error):
+    found = getattr(accel_db, error)
+    if not (isinstance(found, type) and issubclass(found, Exception)):
+        return
+
+    assert issubclass(found, accel_db.DatabaseError)
+    assert isinstance(found.http_status, int)
+    assert found.retry_after is None or isinstance(found.retry_after, float)
+
+
+async def test_models_that_cannot_be_hashed(url):
+    """A mapped dataclass compares by value, and has no hash."""
+
+    class Base(MappedAsDataclass, DeclarativeBase):
+        pass
+
+    manager = MainDatabaseManager(
+        url, name=f"dataclasses {url}", base=Base, DEV_STATUS=True
+    )
+
+    class Leaf(Base):
+        __tablename__ = "leaf"
+        id: Mapped[int] = mapped_column(primary_key=True, init=False)
+        tree_id: Mapped[int | None] = mapped_column(ForeignKey("tree.id"), init=False)
+
+    class Tree(Base):
+        __tablename__ = "tree"
+        id: Mapped[int] = mapped_column(primary_key=True, init=False)
+        leaves: Mapped[list[Leaf]] = relationship(default_factory=list)
+
+    await manager.acreate_all()
+    async with manager.asession() as session:
+        orm = OrmAsync(session)
+        tree = await orm.create_item({"leaves": [{}, {}]}, Tree, deep=True)
+        again = await orm.get_item(Tree, tree.id, deep=True)
+        kept = {"leaves": [{"id": tree.leaves[0].id}]}
+        updated = await orm.update_item(Tree, tree.id, kept, deep=True)
+        left = len(updated.leaves)
+        await orm.delete_item(Tree, tree.id, deep=True)
+        count = await orm.count(select(Leaf))
+    await manager.adrop_all()
+    await manager.adispose()
+
+    assert again is tree
+    assert (left, count) == (1, 1)
 
 
 async def test_streams_yield_everything(aorm):

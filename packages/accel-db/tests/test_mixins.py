@@ -1,7 +1,7 @@
 import datetime as dt
 
 import pytest
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, insert, select, text, update
 
 from accel_db import InvalidValue, OrmAsync, acting_as
 
@@ -54,6 +54,21 @@ async def test_soft_deleted_rows_disappear_everywhere(db, aorm):
     assert len(await aorm.get_list(every)) == 2
     with db.session() as session:
         assert [note.text for note in session.query(Note).all()] == ["b"]
+
+
+async def test_soft_deleted_rows_are_not_updated_but_can_be_restored(aorm):
+    note = await aorm.create_item(Note(text="a"))
+    await aorm.delete_item(Note, note.id)
+    restore = update(Note).where(Note.id == note.id)
+
+    missed = await aorm.update_item(Note, note.id, {"text": "b"})
+    restored = await aorm.update(
+        restore.execution_options(include_deleted=True), {"deleted_at": None}
+    )
+
+    assert missed is None
+    assert restored.text == "a"
+    assert await aorm.get_item(Note, note.id) is restored
 
 
 async def test_a_delete_statement_marks(aorm):

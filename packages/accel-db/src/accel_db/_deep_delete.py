@@ -104,13 +104,15 @@ def _with_descendants(roots: Iterable[object]) -> list[object]:
 
 
 def _delete(session: Session, instances: list[object]) -> None:
-    soft = [x for x in instances if soft_delete_column(object_mapper(x)) is not None]
-    for instance in soft:
+    soft: dict[int, object] = {
+        id(x): x for x in instances if soft_delete_column(object_mapper(x)) is not None
+    }
+    for instance in soft.values():
         mark(instance)
-    if soft and instances[0] in soft:
+    if id(instances[0]) in soft:
         # A marked row still refers to its children, so they stay.
         return
-    hard = [x for x in instances if x not in soft]
+    hard = [x for x in instances if id(x) not in soft]
     load_deep(session, hard, _LINKS)
     _cut_circles(session, hard)
     for instance in hard:

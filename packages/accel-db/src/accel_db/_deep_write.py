@@ -282,8 +282,8 @@ def _match(
     seen: set[tuple[Any, ...]] = set()
     for node in nodes:
         if node.instance is not None:
-            known = node.instance if node.instance in current.values() else None
-            matches.append((node, known))
+            held = any(child is node.instance for child in current.values())
+            matches.append((node, node.instance if held else None))
             continue
         _claim(r, node, parent)
         if node.key is not None and node.key in seen:

@@ -84,8 +84,8 @@ class AuditMixin(TimestampMixin):
 class SoftDeleteMixin:
     """Marks rows as deleted instead of deleting them.
 
-    Queries through a manager's session leave marked rows out, at any depth, unless they
-    ask with `.execution_options(include_deleted=True)`.
+    Queries and statements through a manager's session leave marked rows out, at any
+    depth, unless they ask with `.execution_options(include_deleted=True)`.
     """
 
     deleted_at: Mapped[dt.datetime | None] = mapped_column(
@@ -104,12 +104,13 @@ def acting_as(actor: str | None) -> Iterator[None]:
 
 
 def hide_deleted(state: ORMExecuteState) -> None:
-    """Leave soft-deleted rows out of a query."""
-    if not state.is_select or state.is_column_load:
+    """Leave soft-deleted rows out of a query, and out of reach of a statement."""
+    if state.is_column_load or state.is_insert or not state.is_orm_statement:
         return
     if state.execution_options.get(INCLUDE_DELETED, False):
         return
-    state.statement = state.statement.options(
+    statement: Any = state.statement
+    state.statement = statement.options(
         with_loader_criteria(
             SoftDeleteMixin, lambda cls: cls.deleted_at.is_(None), include_aliases=True
         )
