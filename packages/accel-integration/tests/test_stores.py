@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -499,6 +500,26 @@ def test_sync_circuit_opens_probes_and_closes(valkey):
         assert good() is False
         with pytest.raises(TypeError):
             mistaken(None)
+
+    assert breaker.state == "closed"
+
+
+def test_an_abandoned_call_counts_once_however_it_ends(valkey):
+    with redis.Redis(port=valkey) as client:
+        breaker = sp.CircuitBreaker(2, key="api", store=RedisStore(client, refresh=0))
+        ended = threading.Event()
+
+        @sp.Timeout(0.05)
+        @breaker
+        def hang():
+            time.sleep(0.15)
+            ended.set()
+            raise ConnectionError
+
+        with pytest.raises(StabilityTimeoutError):
+            hang()
+        ended.wait(5)
+        time.sleep(0.05)
 
     assert breaker.state == "closed"
 

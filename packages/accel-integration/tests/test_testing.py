@@ -30,6 +30,7 @@ from accel_integration.testing import (
     latency,
     on_request,
     patch_integration,
+    recorded,
     respond,
 )
 
@@ -298,3 +299,58 @@ def test_fault_server_can_change_its_mind():
     assert (response.status_code, response.json()) == (201, {"a": 1})
     assert response.headers["x-test"] == "1"
     assert server.requests[1].body == b'{"b":2}'
+
+
+# Cassettes -----------------------------------------------------------------------
+
+
+async def test_recorded_responses_are_given_again_without_the_server(tmp_path):
+    path = tmp_path / "tapes" / "shop.json"
+    answers = Fault.ok({"id": 1, "key": "s3cr3t"}), Fault.ok({"id": 2})
+    with fault_server(*answers) as server:
+        async with Shop(server.url, {"TOKEN": "s3cr3t"}) as shop:
+            with patch_integration({Shop.item: recorded(path, record=True)}):
+                first = [(await shop.item(7)).id for _ in range(2)]
+
+    other = Shop("http://127.0.0.1:9", {"TOKEN": "another"})
+    with patch_integration({Shop.item: recorded(path)}):
+        again = [(await other.item(7)).id for _ in range(3)]
+
+    assert first == [1, 2]
+    assert again == [1, 2, 2]
+    assert "s3cr3t" not in path.read_text()
+    assert '"GET /items/7"' in path.read_text()
+
+
+def test_sync_endpoints_are_recorded_too(tmp_path):
+    path = tmp_path / "shop.json"
+    with fault_server(Fault.ok({"id": 5})) as server:
+        shop = Shop(server.url)
+        with patch_integration({Shop.sync: recorded(path, record=True)}):
+            assert shop.sync().id == 5
+        shop.close()
+
+    with patch_integration({Shop.sync: recorded(path)}):
+        assert Shop("http://127.0.0.1:9").sync().id == 5
+
+
+async def test_request_that_was_not_recorded_is_explained(shop, tmp_path):
+    rule = recorded(tmp_path / "none.json")
+
+    with (
+        patch_integration({Shop.item: rule}),
+        pytest.raises(
+            AssertionError, match=r"has no response to GET /items/7\. Record"
+        ),
+    ):
+        await shop.item(7)
+
+
+async def test_client_of_a_class_of_ones_own_is_mocked(tmp_path):
+    class Own(httpx2.AsyncClient):
+        pass
+
+    async with Own() as client:
+        shop = Shop("http://127.0.0.1:9", {"TOKEN": "t"}, client)
+        with patch_integration({Shop.item: respond(json={"id": 3})}):
+            assert (await shop.item(1)).id == 3

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import functools
-import importlib
 import inspect
+import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
+
 from accel_integration._api import ApiHTTP
+from accel_integration._cassette import Cassette
 from accel_integration._context import Clock, Scope
 from accel_integration._fake_clock import FakeClock, on_clock
 from accel_integration._integration import Endpoint, interceptors
@@ -28,6 +31,18 @@ __all__ = ["patch_integration"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# What a mocked client has in common with the real one.
+ALIKE = (
+    "auth",
+    "base_url",
+    "cookies",
+    "event_hooks",
+    "follow_redirects",
+    "headers",
+    "params",
+    "timeout",
+)
 
 
 class patch_integration:  # noqa: N801 - a decorator and a context manager
@@ -99,9 +114,10 @@ class Patch:
     def __call__(self, endpoint: Endpoint, api: ApiHTTP) -> Callable[..., Any]:
         """Return what answers instead of *endpoint*, with its patterns around it."""
         if not self.rules.covers(endpoint):
-            for other in reversed(interceptors[: interceptors.index(self)]):
-                return other(endpoint, api)
-            raise UnmockedCallError(endpoint)
+            outer = interceptors[: interceptors.index(self)]
+            if not outer:
+                raise UnmockedCallError(endpoint)
+            return outer[-1](endpoint, api)
         key = endpoint, api.origin
         if key not in self._woven:
             mock = Mock(self.rules, endpoint)
@@ -117,7 +133,7 @@ def uses_requests(rule: Any) -> bool:
         return any(uses_requests(step) for step in rule.steps)
     if isinstance(rule, Delayed):
         return uses_requests(rule.answer)
-    return isinstance(rule, Reply | OnRequest)
+    return isinstance(rule, Reply | OnRequest | Cassette)
 
 
 def is_exception(answer: Any) -> bool:
@@ -139,7 +155,8 @@ class Mock:
         """Answer a call of an async endpoint."""
         self._note(args, kwargs)
         if uses_requests(self._rule):
-            async with self._mocked_client(api, "AsyncClient", self._areply) as client:
+            reply = functools.partial(self._areply, api)
+            async with mocked_client(api.client, "AsyncClient", reply) as client:
                 return await self._real(api_with(api, client), *args, **kwargs)
         answer, seconds = self._next_answer()
         await asyncio.sleep(seconds)
@@ -150,7 +167,8 @@ class Mock:
         """Answer a call of a sync endpoint."""
         self._note(args, kwargs)
         if uses_requests(self._rule):
-            with self._mocked_client(api, "Client", self._reply) as client:
+            reply = functools.partial(self._reply, api)
+            with mocked_client(api.client, "Client", reply) as client:
                 return self._real(api_with(api, client), *args, **kwargs)
         answer, seconds = self._next_answer()
         time.sleep(seconds)
@@ -178,50 +196,49 @@ class Mock:
             raise answer
         return answer(api, *args, **kwargs) if callable(answer) else answer
 
-    def _mocked_client(
-        self, api: ApiHTTP, kind: str, handler: Callable[[Any], Any]
-    ) -> Any:
-        """Return a client like the real one that sends nothing."""
-        real = api.client
-        home = importlib.import_module(type(real).__module__.partition(".")[0])
-        return getattr(home, kind)(
-            transport=home.MockTransport(handler),
-            headers=real.headers,
-            cookies=real.cookies,
-            params=real.params,
-            auth=real.auth,
-            timeout=real.timeout,
-            event_hooks=real.event_hooks,
-            base_url=real.base_url,
-            follow_redirects=real.follow_redirects,
-        )
-
-    async def _areply(self, request: Any) -> Any:
+    async def _areply(self, api: ApiHTTP, request: Any) -> Any:
         answer, seconds = self._next_answer()
         await asyncio.sleep(seconds)
-        answer = self._on_request(answer, request)
-        return as_response(
-            await answer if inspect.isawaitable(answer) else answer, request
-        )
+        answer = self._on_request(answer, request, api)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        return as_response(answer, request)
 
-    def _reply(self, request: Any) -> Any:
+    def _reply(self, api: ApiHTTP, request: Any) -> Any:
         answer, seconds = self._next_answer()
         time.sleep(seconds)
-        return as_response(self._on_request(answer, request), request)
+        return as_response(self._on_request(answer, request, api), request)
 
     @staticmethod
-    def _on_request(answer: Any, request: Any) -> Any:
+    def _on_request(answer: Any, request: Any, api: ApiHTTP) -> Any:
         if is_exception(answer):
             raise answer
+        if isinstance(answer, Cassette):
+            return answer.answer(request, api)
         return answer.handler(request) if isinstance(answer, OnRequest) else answer
+
+
+def library_of(thing: Any) -> Any:
+    """Return the library whose client, or request, *thing* is: httpx or its like."""
+    for cls in type(thing).__mro__:
+        home = sys.modules[cls.__module__.partition(".")[0]]
+        if hasattr(home, "MockTransport"):
+            return home
+    return httpx
+
+
+def mocked_client(real: Any, kind: str, handler: Callable[[Any], Any]) -> Any:
+    """Return a client like *real* whose requests *handler* answers."""
+    home = library_of(real)
+    options = {name: getattr(real, name) for name in ALIKE if hasattr(real, name)}
+    return getattr(home, kind)(transport=home.MockTransport(handler), **options)
 
 
 def as_response(answer: Any, request: Any) -> Any:
     """Return *answer* as a response of the library that *request* belongs to."""
     if not isinstance(answer, Reply):
         return answer
-    home = importlib.import_module(type(request).__module__.partition(".")[0])
-    return home.Response(answer.status, **answer.options)
+    return library_of(request).Response(answer.status, **answer.options)
 
 
 def api_with(api: ApiHTTP, client: Any) -> ApiHTTP:

@@ -3,6 +3,7 @@
 Nothing of it is imported at run time, and it needs no extra.
 """
 
+from accel_integration._cassette import UnrecordedRequestError, recorded
 from accel_integration._fake_clock import FakeClock
 from accel_integration._fault_server import (
     Fault,
@@ -29,10 +30,12 @@ __all__ = [
     "MockRules",
     "ReceivedRequest",
     "UnmockedCallError",
+    "UnrecordedRequestError",
     "fail",
     "fault_server",
     "latency",
     "on_request",
     "patch_integration",
+    "recorded",
     "respond",
 ]
