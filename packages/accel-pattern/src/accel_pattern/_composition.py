@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from accel_auth import AuthError
 from accel_cache import CacheError
@@ -49,8 +51,19 @@ def compose(
     app.router.lifespan_context = lifespan
 
 
+DOCINTEGRATION = "/docintegration"
+
+
 def mount_docintegration(
     app: FastAPI, integrations: Sequence[EndpointsDeclaration]
 ) -> None:
-    """Describe *integrations* at `/docintegration`."""
-    app.mount("/docintegration", docintegration(integrations), name="docintegration")
+    """Describe *integrations* at `/docintegration`, with and without a slash."""
+    page = docintegration(integrations)
+
+    class Page:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            root = scope.get("root_path", "") + DOCINTEGRATION
+            await page({**scope, "root_path": root}, receive, send)
+
+    app.router.routes.append(Route(DOCINTEGRATION, Page(), methods=["GET"]))
+    app.mount(DOCINTEGRATION, page, name="docintegration")

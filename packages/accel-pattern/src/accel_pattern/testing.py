@@ -14,13 +14,19 @@ imported, and tell the kit about both:
 The kit needs the extra `testing`: `pip install "accel-pattern[testing]"`.
 """
 
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import httpx2
 import pytest
+from accel_viewset.testing import check_response_json, rm_key_from_deep_dict
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import Session
+
 from accel_auth.testing import auth_headers, auth_token, client_auth_jwt
 from accel_cache.testing import cache_spy, valkey_server
 from accel_db import MainDatabaseManager
@@ -41,14 +47,8 @@ from accel_integration.testing import (
     patch_integration,
     respond,
 )
-from accel_viewset.testing import check_response_json, rm_key_from_deep_dict
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
-from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import Session
-
 from accel_pattern._errors import NoTestSettingError
+from accel_pattern._namedtuple import to_namedtuple
 
 __all__ = [
     "BaseAuthJwtPytest",
@@ -134,11 +134,6 @@ def _setting() -> SettingTest:
     if SettingTest.instance is None:
         raise NoTestSettingError
     return SettingTest.instance
-
-
-def to_namedtuple(**items: Any) -> Any:
-    """Return *items* as a named tuple: the form of a function that exports fixtures."""
-    return namedtuple("Fixtures", items)(**items)  # noqa: PYI024 - the names are data
 
 
 @pytest.fixture(scope="session")
@@ -254,18 +249,18 @@ class BasePytest:
         """Run `tearDownClass` after the last test."""
         cls.tearDownClass()
 
-    def setUp(self) -> None:  # noqa: N802 - the name of unittest
+    def setUp(self) -> None:
         """Prepare a test; override it."""
 
-    def tearDown(self) -> None:  # noqa: N802 - the name of unittest
+    def tearDown(self) -> None:
         """Clean up after a test; override it."""
 
     @classmethod
-    def setUpClass(cls) -> None:  # noqa: N802 - the name of unittest
+    def setUpClass(cls) -> None:
         """Prepare the class; override it."""
 
     @classmethod
-    def tearDownClass(cls) -> None:  # noqa: N802 - the name of unittest
+    def tearDownClass(cls) -> None:
         """Clean up after the class; override it."""
 
 

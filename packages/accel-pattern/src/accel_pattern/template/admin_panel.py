@@ -1,11 +1,11 @@
 """The admin panel on its own: `python admin_panel.py`."""
 
+from accel_admin import admin_pattern
+from flask import Flask
+
 from app.core.config import ADMIN_PASSWORD, ADMIN_USERNAME, SECRET_KEY
 from app.core.db import DatabaseManager
 from app.models import File, Task, TaskExecution, User
-from flask import Flask
-
-from accel_admin import admin_pattern
 
 app = Flask(__name__)
 

@@ -1,5 +1,10 @@
 """The service: `uvicorn main:app`."""
 
+from accel_admin import mount_admin
+from accel_pattern import base_pattern, moscow_tz
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
 from app.api.v1.router import router
 from app.core.config import (
     ADMIN_PASSWORD,
@@ -13,11 +18,6 @@ from app.core.db import DatabaseManager
 from app.core.security import AuthJWT
 from app.core.useintegration import gtapi
 from app.models import File, Task, TaskExecution, User
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
-
-from accel_admin import mount_admin
-from accel_pattern import base_pattern, moscow_tz
 
 app = FastAPI(title="A service built with accel")
 

@@ -1,8 +1,8 @@
 """The environment of Alembic."""
 
+from accel_db import AlembicEnv
+
 from app.core.db import DatabaseManager
 from app.models import *  # noqa: F403 - registers every table
-
-from accel_db import AlembicEnv
 
 AlembicEnv(DatabaseManager).run()

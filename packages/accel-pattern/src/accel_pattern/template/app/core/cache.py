@@ -1,8 +1,8 @@
 """The cache of responses."""
 
 import redis.asyncio as redis
-
 from accel_cache import Cache
+
 from app.core.config import REDIS_URL
 
 # Redis where there is an address, else the memory of this process.

@@ -1,6 +1,7 @@
 """The connection to the database."""
 
 from accel_db import MainDatabaseManager
+
 from app.core.config import DATABASE_URL, DEV_STATUS
 
 DatabaseManager = MainDatabaseManager(DATABASE_URL, DEV_STATUS=DEV_STATUS)

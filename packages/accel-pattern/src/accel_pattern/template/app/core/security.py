@@ -1,8 +1,8 @@
 """Who may do what."""
 
+from accel_auth import BaseAuthJWT, PasswordHasher
 from sqlalchemy import select
 
-from accel_auth import BaseAuthJWT, PasswordHasher
 from app.core.db import DatabaseManager
 from app.models import User
 

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
-
 from accel_auth import jwt_auth
 from accel_cache import cache_redis
 from accel_db import OrmAsync
 from accel_pattern import HTTPException404, HTTPException409, get_datetime_now
 from accel_viewset import AppOrm, DefaultPaginator, FullViewSet
+from fastapi import APIRouter, Depends, Request
+
 from app.api.v1.schemas.file import File
 from app.api.v1.schemas.timemeasurement import Handover, Task, TaskExecution
 from app.api.v1.schemas.user import User, UserCreate, UserUpdate

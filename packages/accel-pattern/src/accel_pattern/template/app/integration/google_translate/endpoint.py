@@ -3,8 +3,6 @@
 from datetime import timedelta
 
 import httpx
-from pydantic import BaseModel
-
 from accel_integration import (
     ApiHTTP,
     EndpointsDeclaration,
@@ -12,6 +10,7 @@ from accel_integration import (
     IntegrationHTTP,
     sp,
 )
+from pydantic import BaseModel
 
 
 class GoogleTranslateEndpoints(EndpointsDeclaration):

@@ -1,8 +1,8 @@
 """Answers for tests, in place of Google's."""
 
+from accel_integration import ApiHTTP
 from accel_integration.testing import MockRules
 
-from accel_integration import ApiHTTP
 from app.integration.google_translate.endpoint import GoogleTranslateEndpoints
 
 

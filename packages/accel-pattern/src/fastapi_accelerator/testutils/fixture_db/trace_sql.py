@@ -1,0 +1,5 @@
+"""Counted queries."""
+
+from accel_pattern.testing import track_queries
+
+__all__ = ["track_queries"]
