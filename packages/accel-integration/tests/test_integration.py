@@ -1,6 +1,7 @@
 """Endpoints: what they send, what they answer, and what they keep to themselves."""
 
 import asyncio
+import contextvars
 import gc
 import pickle
 import subprocess
@@ -754,3 +755,14 @@ async def test_plain_functions_may_have_a_parameter_called_api():
 
     assert await call(api=5) == 5
     assert await call(6) == 6
+
+
+async def test_an_endpoint_dropped_in_the_middle_complains_not():
+    async def patient(api):
+        await asyncio.sleep(60)
+
+    coro = declare(Any, patient)("http://a").call()
+    contextvars.copy_context().run(coro.send, None)
+
+    del coro
+    gc.collect()

@@ -1,11 +1,12 @@
 """What a call in progress knows: its scope, its deadline, the last status seen."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
     "DEADLINE",
@@ -16,8 +17,11 @@ __all__ = [
     "Scope",
     "Seconds",
     "seconds_of",
+    "set_for_a_while",
     "time_left",
 ]
+
+T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], float]
 Seconds: TypeAlias = float | timedelta
@@ -70,6 +74,25 @@ EXCHANGE: ContextVar[Exchange | None] = ContextVar("EXCHANGE", default=None)
 
 # The moment, on time.monotonic, at which the nearest enclosing Timeout expires.
 DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
+
+
+@contextmanager
+def set_for_a_while(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Set *variable* inside of a `with` block.
+
+    A coroutine that is dropped in the middle ends in the context of the garbage
+    collector, where nothing was set, and nothing is to be reset.
+    """
+    token = variable.set(value)
+    try:
+        yield
+    except GeneratorExit:
+        raise
+    except BaseException:
+        variable.reset(token)
+        raise
+    else:
+        variable.reset(token)
 
 
 def time_left() -> float | None:

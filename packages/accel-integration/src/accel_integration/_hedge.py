@@ -145,6 +145,7 @@ def has_expired(limit: Any) -> bool:
 def adopt(winner: Exchange) -> None:
     """Note what the winner has seen as what the call has seen."""
     if (exchange := EXCHANGE.get()) is not None:
+        exchange.attempts += winner.attempts - 1
         exchange.status = winner.status
         exchange.retry_after = winner.retry_after
         exchange.request = winner.request

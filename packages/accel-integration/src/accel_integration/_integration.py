@@ -27,7 +27,7 @@ from accel_integration._api import (
     join_url,
 )
 from accel_integration._clients import ClientPool
-from accel_integration._context import EXCHANGE, Exchange
+from accel_integration._context import EXCHANGE, Exchange, set_for_a_while
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
 from accel_integration._masking import mask_url
 from accel_integration._response import (
@@ -282,16 +282,15 @@ class Endpoint:
             raise TypeError(msg)
         api = declaration.api_for(self, args, kwargs)
         exchange = Exchange()
-        token = EXCHANGE.set(exchange)
         start = time.perf_counter()
         error: BaseException | None = None
         try:
-            yield api, exchange
+            with set_for_a_while(EXCHANGE, exchange):
+                yield api, exchange
         except BaseException as exc:
             error = exc
             raise
         finally:
-            EXCHANGE.reset(token)
             duration = time.perf_counter() - start
             if error is None or isinstance(error, Exception):
                 declaration.stats_of(self).record(duration, exchange, error)
