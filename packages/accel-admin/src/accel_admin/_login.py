@@ -1,0 +1,123 @@
+"""Logging in and out."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import (
+    Blueprint,
+    Response,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+
+from accel_admin._accounts import MAX_PASSWORD
+
+if TYPE_CHECKING:
+    from accel_admin._panel import Panel
+
+BLUEPRINT = "accel_admin"
+
+
+def login_blueprint(panel: "Panel") -> Blueprint:
+    """Return the pages that need no login, and the assets of all pages."""
+    blueprint = Blueprint(
+        BLUEPRINT,
+        __name__,
+        template_folder="templates",
+        static_folder="static",
+        static_url_path=f"{panel.url}/assets",
+    )
+    login, logout = _Login(panel), _Logout(panel)
+    methods = ["GET", "POST"]
+    blueprint.add_url_rule(f"{panel.url}/login", "login", login, methods=methods)
+    blueprint.add_url_rule(f"{panel.url}/logout", "logout", logout, methods=methods)
+    blueprint.add_url_rule("/login", "short_login", login, methods=["GET", "POST"])
+    blueprint.add_url_rule("/logout", "short_logout", logout, methods=["GET", "POST"])
+    return blueprint
+
+
+class _Login:
+    def __init__(self, panel: "Panel") -> None:
+        self._panel = panel
+
+    def __call__(self) -> Response:
+        if request.method != "GET":
+            return self._log_in()
+        if self._panel.current_account is not None:
+            return _see(self._target())
+        if request.endpoint == f"{BLUEPRINT}.short_login":
+            return _see(url_for(f"{BLUEPRINT}.login", next=request.args.get("next")))
+        return self._page()
+
+    def _log_in(self) -> Response:
+        username = request.form.get("username", "")
+        password = request.form.get("password", "")
+        if len(username) > MAX_PASSWORD or len(password) > MAX_PASSWORD:
+            return self._page("That name or password is too long.", 422)
+        address = request.remote_addr or ""
+        if (wait := self._panel.throttle.wait(username, address)) > 0:
+            response = self._page("Too many failed logins. Try again later.", 429)
+            response.headers["Retry-After"] = str(round(wait + 0.5))
+            return response
+        account = self._panel.accounts.verify(username, password)
+        if account is None:
+            self._panel.throttle.failed(username, address)
+            self._panel.audit.login_failed(username)
+            return self._page("That name and password do not match.", 401)
+        self._panel.throttle.succeeded(username, address)
+        self._panel.start_session(account)
+        self._panel.audit.logged_in(account.username)
+        return _see(self._target())
+
+    def _page(self, error: str = "", status: int = 200) -> Response:
+        html = render_template(
+            "accel_admin/login.html",
+            error=error,
+            action=url_for(f"{BLUEPRINT}.login"),
+            next=request.values.get("next", ""),
+            title=self._panel.name,
+        )
+        return make_response(html, status)
+
+    def _target(self) -> str:
+        home = url_for(f"{self._panel.endpoint}.index")
+        target = request.values.get("next", "")
+        return target if is_inside(target, home) else home
+
+
+class _Logout:
+    def __init__(self, panel: "Panel") -> None:
+        self._panel = panel
+
+    def __call__(self) -> Response:
+        if (account := self._panel.current_account) is None:
+            return _see(url_for(f"{BLUEPRINT}.login"))
+        if request.method == "GET":
+            # A link or an image on another page must not log anybody out.
+            html = render_template(
+                "accel_admin/logout.html",
+                action=url_for(f"{BLUEPRINT}.logout"),
+                title=self._panel.name,
+            )
+            return make_response(html)
+        session.restart()  # type: ignore[attr-defined]  # our own session
+        self._panel.audit.logged_out(account.username)
+        return _see(url_for(f"{BLUEPRINT}.login"))
+
+
+def is_inside(target: str, home: str) -> bool:
+    """Tell whether *target* is a path below *home*, as every browser reads it."""
+    if "\\" in target or not target.isprintable() or target.startswith("//"):
+        return False
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc or "/../" in f"{parts.path}/":
+        return False
+    return f"{parts.path}/".startswith(home)
+
+
+def _see(target: str) -> Response:
+    return make_response(redirect(target, 303))

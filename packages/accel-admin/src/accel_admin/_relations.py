@@ -1,0 +1,61 @@
+"""Searching for the other end of a relation."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from flask_admin.model.ajax import AjaxModelLoader
+from sqlalchemy.exc import DataError, StatementError
+from sqlalchemy.orm import Mapper
+
+from accel_admin._keys import decode_key, encode_key
+from accel_admin._secrets import looks_secret
+
+_MOST = 50
+
+
+class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is not typed
+    """Finds rows by what their text columns contain, a few at a time."""
+
+    def __init__(self, name: str, session: Any, mapper: Mapper[Any]) -> None:
+        super().__init__(name, {"minimum_input_length": 0, "placeholder": "Search"})
+        self._session = session
+        self._mapper = mapper
+
+    def format(self, model: Any) -> tuple[str, str] | None:
+        """Return the key and the label of a row."""
+        if model is None:
+            return None
+        return encode_key(self._mapper.primary_key_from_instance(model)), str(model)
+
+    def get_one(self, pk: str) -> Any:
+        """Return the row with that key, or None."""
+        try:
+            with self._session.no_autoflush:
+                key = decode_key(self._mapper, pk)
+                return self._session.get(self._mapper.class_, key)
+        except (ValueError, DataError, StatementError):
+            return None
+
+    def get_list(self, query: str | None, offset: int = 0, limit: int = 10) -> Any:
+        """Return rows that contain *query*."""
+        keys = [
+            self._mapper.get_property_by_column(c) for c in self._mapper.primary_key
+        ]
+        entity = self._mapper.class_
+        statement = sa.select(entity).order_by(*(k.class_attribute for k in keys))
+        if query:
+            statement = statement.where(self._contains(query.replace("\x00", "")))
+        offset = min(max(offset or 0, 0), 2**31)
+        statement = statement.offset(offset).limit(min(max(limit, 1), _MOST))
+        return self._session.scalars(statement).all()
+
+    def _contains(self, query: str) -> Any:
+        columns = [
+            a.class_attribute
+            for a in self._mapper.column_attrs
+            if not looks_secret(a.key)
+            and (isinstance(a.columns[0].type, sa.String) or a.columns[0].primary_key)
+        ]
+        return sa.or_(
+            *(sa.cast(c, sa.Unicode).icontains(query, autoescape=True) for c in columns)
+        )
