@@ -680,3 +680,12 @@ def test_threads_share_a_manager(db):
 
     assert errors == []
     assert count == 16
+
+
+async def test_dispose_may_be_awaited_as_upstreams_must_be(db):
+    async with db.asession() as session:
+        await session.execute(text("SELECT 1"))
+
+    assert await db.dispose() is None
+    assert await db.aping()
+    await db.adispose()

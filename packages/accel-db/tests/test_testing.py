@@ -276,6 +276,18 @@ class TestRowsForMethods:
         with self.db_manager.session() as session:
             assert Orm(session).count(select(Author)) == 1
 
+    @apply_fixture_db(lambda: {"one": Author(name="more")}, flush=True)
+    def _with_row(self, fixtures):
+        assert fixtures["one"].id is not None
+        with self.db_manager.session() as session:
+            assert Orm(session).count(select(Author)) == 2
+
+    def test_they_are_handed_over_and_taken_back(self):
+        self._with_row()
+
+        with self.db_manager.session() as session:
+            assert Orm(session).count(select(Author)) == 1
+
     @apply_fixture_db(lambda: [Author(name="more")])
     async def test_async_methods(self):
         async with self.db_manager.asession() as session:

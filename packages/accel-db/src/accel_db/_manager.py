@@ -5,7 +5,9 @@ import random
 import weakref
 from collections.abc import (
     AsyncIterator,
+    Awaitable,
     Callable,
+    Generator,
     Iterable,
     Iterator,
     Mapping,
@@ -328,14 +330,17 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
             return False
         return True
 
-    def dispose(self) -> None:
+    def dispose(self) -> Awaitable[None]:
         """Close every connection of both halves.
 
         Sync code cannot wait for async connections: they are cut. Prefer `adispose`
         where a loop runs. The manager may be used again.
+
+        The result may be awaited, as fastapi-accelerator's must be; it is done by then.
         """
         for engines in self._all_engines():
             engines.dispose()
+        return _Done()
 
     async def adispose(self) -> None:
         """Close every connection of both halves."""
@@ -418,6 +423,13 @@ class Override:
         if self._owned and isinstance(self._binds, Engines):
             await self._binds.adispose()
         self.__exit__(*exc)
+
+
+class _Done:
+    """The result of something that happened already."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
 
 
 _AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}

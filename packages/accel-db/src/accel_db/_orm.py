@@ -162,7 +162,7 @@ class Orm:
 
     # Reading
 
-    def get(self, statement: Select[tuple[M]], *, deep: Deep = False) -> M | None:
+    def get(self, statement: Select[M], *, deep: Deep = False) -> M | None:
         """Return the first object that *statement* finds, or None."""
         first: Select[Any] = with_coerced_binds(statement)
         if isinstance(first, Select):
@@ -170,7 +170,7 @@ class Orm:
         found = self._find(first, deep, None)
         return found[0] if found else None
 
-    def get_one(self, statement: Select[tuple[M]], *, deep: Deep = False) -> M:
+    def get_one(self, statement: Select[M], *, deep: Deep = False) -> M:
         """Return the first object that *statement* finds, or raise `NotFound`."""
         if (found := self.get(statement, deep=deep)) is None:
             raise NotFound(model_name(statement))
@@ -178,7 +178,7 @@ class Orm:
 
     def get_list(
         self,
-        statement: Select[tuple[M]],
+        statement: Select[M],
         *,
         deep: Deep = False,
         db_model: type[Any] | None = None,
@@ -257,7 +257,7 @@ class Orm:
 
     def page(
         self,
-        statement: Select[tuple[M]],
+        statement: Select[M],
         *,
         page: int = 1,
         size: int = 50,
@@ -272,7 +272,7 @@ class Orm:
 
     def cursor_page(
         self,
-        statement: Select[tuple[M]],
+        statement: Select[M],
         *,
         order_by: Sequence[Any] = (),
         cursor: str | None = None,
@@ -290,7 +290,7 @@ class Orm:
         return finish(self.get_list(query, deep=deep))
 
     def stream(
-        self, statement: Select[tuple[M]], *, batch: int = 500, deep: Deep = False
+        self, statement: Select[M], *, batch: int = 500, deep: Deep = False
     ) -> Iterator[M]:
         """Iterate over what *statement* finds, *batch* objects in memory at a time."""
         query, options, load = stream_plan(self.session, statement, batch, deep)

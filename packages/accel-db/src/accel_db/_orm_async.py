@@ -54,17 +54,17 @@ class OrmAsync:
 
     # Reading
 
-    async def get(self, statement: Select[tuple[M]], *, deep: Deep = False) -> M | None:
+    async def get(self, statement: Select[M], *, deep: Deep = False) -> M | None:
         """Return the first object that *statement* finds, or None."""
         return await self._run(self._orm.get, statement, deep=deep)
 
-    async def get_one(self, statement: Select[tuple[M]], *, deep: Deep = False) -> M:
+    async def get_one(self, statement: Select[M], *, deep: Deep = False) -> M:
         """Return the first object that *statement* finds, or raise `NotFound`."""
         return await self._run(self._orm.get_one, statement, deep=deep)
 
     async def get_list(
         self,
-        statement: Select[tuple[M]],
+        statement: Select[M],
         *,
         deep: Deep = False,
         db_model: type[Any] | None = None,
@@ -96,7 +96,7 @@ class OrmAsync:
 
     async def page(
         self,
-        statement: Select[tuple[M]],
+        statement: Select[M],
         *,
         page: int = 1,
         size: int = 50,
@@ -109,7 +109,7 @@ class OrmAsync:
 
     async def cursor_page(
         self,
-        statement: Select[tuple[M]],
+        statement: Select[M],
         *,
         order_by: Sequence[Any] = (),
         cursor: str | None = None,
@@ -127,7 +127,7 @@ class OrmAsync:
         )
 
     async def stream(
-        self, statement: Select[tuple[M]], *, batch: int = 500, deep: Deep = False
+        self, statement: Select[M], *, batch: int = 500, deep: Deep = False
     ) -> AsyncIterator[M]:
         """Iterate over what *statement* finds, *batch* objects in memory at a time.
 

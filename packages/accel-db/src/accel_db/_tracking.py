@@ -45,14 +45,19 @@ class track_queries:  # noqa: N801  # it is used like a function
         self._manager = manager
         self._expected = expected_count
         self._most = max_count
-        self.statements: list[str] = []
+        self.queries: list[QueryExecuted] = []
         self._token: Token[tuple[track_queries, ...]] | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
     def count(self) -> int:
         """Return how many statements were executed by now."""
-        return len(self.statements)
+        return len(self.queries)
+
+    @property
+    def statements(self) -> list[str]:
+        """Return the text of each statement, on one line."""
+        return [" ".join(query.statement.split()) for query in self.queries]
 
     def __enter__(self) -> Self:
         """Begin to count."""
@@ -89,10 +94,10 @@ class track_queries:  # noqa: N801  # it is used like a function
         self.__exit__(kind, exc, traceback)
 
     def _record(self, event: Event) -> None:
-        if isinstance(event, QueryExecuted) and self in _active.get():
-            statement = " ".join(event.statement.split())
-            if not statement.upper().startswith(_FRAMES):
-                self.statements.append(statement)
+        if not isinstance(event, QueryExecuted) or self not in _active.get():
+            return
+        if not event.statement.lstrip().upper().startswith(_FRAMES):
+            self.queries.append(event)
 
     def _check(self) -> None:
         if self._expected is not None and self.count != self._expected:

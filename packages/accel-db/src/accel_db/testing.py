@@ -9,7 +9,6 @@ import functools
 import inspect
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Iterator,
@@ -20,7 +19,8 @@ from typing import Any, ParamSpec, TypeVar
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_mapper
+from sqlalchemy.orm.util import identity_key
 
 from accel_db._errors import ConfigurationError
 from accel_db._manager import MainDatabaseManager
@@ -119,46 +119,74 @@ async def adb_session(
 
 def apply_fixture_db(
     export: Callable[[], Iterable[object] | Mapping[Any, object]],
+    flush: bool = False,
     *,
     manager: MainDatabaseManager | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Write the objects that *export* returns before the decorated function runs.
 
-    It decorates test functions, async ones, and methods such as `setUp`. Without
-    *manager* it takes the argument `db_manager`, the attribute `self.db_manager`, or
-    the only manager there is.
+    It decorates test functions, async ones, and methods such as `setUp`. A function
+    that takes `fixtures` gets what *export* returned, keys and all. With *flush* the
+    rows are deleted afterwards, where no fixture empties the tables.
+
+    Without *manager* it takes the argument `db_manager`, the attribute
+    `self.db_manager`, or the only manager there is.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.iscoroutinefunction(function):
-            wrapper: Any = _with_rows_async(function, export, manager)
-        else:
-            wrapper = _with_rows(function, export, manager)
-        return functools.wraps(function)(wrapper)
+        takes_rows = "fixtures" in inspect.signature(function).parameters
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            exported, db = export(), _manager_of(manager, args, kwargs)
+            with db.session.begin() as session:
+                _write(session, exported)
+            if takes_rows:
+                kwargs["fixtures"] = exported
+            try:
+                return function(*args, **kwargs)
+            finally:
+                if flush:
+                    with db.session.begin() as session:
+                        _erase(session, exported)
+
+        @functools.wraps(function)
+        async def acall(*args: P.args, **kwargs: P.kwargs) -> Any:
+            exported, db = export(), _manager_of(manager, args, kwargs)
+            async with db.asession.begin() as session:
+                await session.run_sync(_write, exported)
+            if takes_rows:
+                kwargs["fixtures"] = exported
+            try:
+                return await function(*args, **kwargs)  # type: ignore[misc]
+            finally:
+                if flush:
+                    async with db.asession.begin() as session:
+                        await session.run_sync(_erase, exported)
+
+        return acall if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value]
 
     return decorate
 
 
-def _with_rows(
-    function: Callable[..., R], export: Callable[[], Any], given: Any
-) -> Callable[..., R]:
-    def call(*args: Any, **kwargs: Any) -> R:
-        with _manager_of(given, args, kwargs).session.begin() as session:
-            session.add_all(_rows(export))
-        return function(*args, **kwargs)
-
-    return call
+def _rows(exported: Iterable[object] | Mapping[Any, object]) -> list[object]:
+    return list(exported.values() if isinstance(exported, Mapping) else exported)
 
 
-def _with_rows_async(
-    function: Callable[..., Awaitable[R]], export: Callable[[], Any], given: Any
-) -> Callable[..., Awaitable[R]]:
-    async def call(*args: Any, **kwargs: Any) -> R:
-        async with _manager_of(given, args, kwargs).asession.begin() as session:
-            session.add_all(_rows(export))
-        return await function(*args, **kwargs)
+def _write(session: Session, exported: Any) -> None:
+    rows = _rows(exported)
+    session.add_all(rows)
+    session.flush()
+    for row in rows:
+        # What the database made of them: keys, defaults, dates out of strings.
+        session.refresh(row, [x.key for x in object_mapper(row).column_attrs])
 
-    return call
+
+def _erase(session: Session, exported: Any) -> None:
+    for row in _rows(exported):
+        model, key, *_ = identity_key(instance=row)
+        if (found := session.get(model, key)) is not None:
+            session.delete(found)
 
 
 def _manager_of(
@@ -168,8 +196,3 @@ def _manager_of(
     candidates += [getattr(first, "db_manager", None) for first in args[:1]]
     found = next((x for x in candidates if isinstance(x, MainDatabaseManager)), None)
     return found if found is not None else _only_manager()
-
-
-def _rows(export: Callable[[], Any]) -> list[object]:
-    rows = export()
-    return list(rows.values() if isinstance(rows, Mapping) else rows)
