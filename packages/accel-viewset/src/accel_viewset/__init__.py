@@ -1,1 +1,68 @@
 """Django-REST-like view sets for FastAPI."""
+
+from accel_viewset._app_orm import AppOrm
+from accel_viewset._caching import connect
+from accel_viewset._errors import (
+    ConfigurationError,
+    IdempotencyError,
+    IdempotencyKeyInFlight,
+    IdempotencyKeyMissing,
+    IdempotencyKeyReused,
+    MissingExtra,
+    MissingManager,
+    OutOfScope,
+    PermissionRefused,
+    PreconditionFailed,
+    PreconditionRequired,
+    TooManyRequests,
+    ViewSetError,
+)
+from accel_viewset._generic import BaseViewSet, GenericViewSet
+from accel_viewset._paginators import (
+    BasePaginatorClass,
+    CursorPaginator,
+    DefaultPaginator,
+    LimitOffsetPaginator,
+)
+from accel_viewset._view_sets import (
+    FullViewSet,
+    ReadOnlyViewSet,
+    ViewSetCreate,
+    ViewSetDelete,
+    ViewSetList,
+    ViewSetPartialUpdate,
+    ViewSetRetrieve,
+    ViewSetUpdate,
+)
+
+__all__ = [
+    "AppOrm",
+    "BasePaginatorClass",
+    "BaseViewSet",
+    "ConfigurationError",
+    "CursorPaginator",
+    "DefaultPaginator",
+    "FullViewSet",
+    "GenericViewSet",
+    "IdempotencyError",
+    "IdempotencyKeyInFlight",
+    "IdempotencyKeyMissing",
+    "IdempotencyKeyReused",
+    "LimitOffsetPaginator",
+    "MissingExtra",
+    "MissingManager",
+    "OutOfScope",
+    "PermissionRefused",
+    "PreconditionFailed",
+    "PreconditionRequired",
+    "ReadOnlyViewSet",
+    "TooManyRequests",
+    "ViewSetCreate",
+    "ViewSetDelete",
+    "ViewSetError",
+    "ViewSetList",
+    "ViewSetPartialUpdate",
+    "ViewSetRetrieve",
+    "ViewSetUpdate",
+    "connect",
+]

@@ -1,0 +1,210 @@
+"""Filters, search and order of a list: what is not allowed cannot be asked."""
+
+import datetime as dt
+import decimal
+import inspect
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any
+
+from fastapi import Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from sqlalchemy import Column, Select, String, or_
+from sqlalchemy.orm import Mapper
+
+_ORDERED = (int, float, decimal.Decimal, dt.date, dt.time, dt.timedelta)
+_TYPED = (*_ORDERED, str, bool, uuid.UUID, Enum)
+_LONGEST_SEARCH = 200
+_MOST_VALUES = 100
+_LARGEST = 2**63 - 1
+
+
+def _escaped(text: str) -> str:
+    for mark in ("/", "%", "_"):
+        text = text.replace(mark, f"/{mark}")
+    return text
+
+
+_LOOKUPS: dict[str, Callable[[Any, Any], Any]] = {
+    "exact": lambda column, value: column == value,
+    "ne": lambda column, value: column != value,
+    "gt": lambda column, value: column > value,
+    "gte": lambda column, value: column >= value,
+    "lt": lambda column, value: column < value,
+    "lte": lambda column, value: column <= value,
+    "in": lambda column, value: column.in_(value),
+    "isnull": lambda column, value: column.is_(None) if value else column.is_not(None),
+    "contains": lambda column, value: column.ilike(f"%{_escaped(value)}%", escape="/"),
+    "startswith": lambda column, value: column.ilike(f"{_escaped(value)}%", escape="/"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The conditions and the order of one request."""
+
+    where: list[Any] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)
+
+    def apply(self, statement: Select[Any]) -> Select[Any]:
+        """Return *statement* with the conditions."""
+        return statement.where(*self.where) if self.where else statement
+
+
+class FilterSet:
+    """The allow-lists of one view set.
+
+    *filters* are names of columns, each with the look-ups that its type has, or a
+    mapping from names to look-ups. *ordering* and *search* are names of columns.
+    """
+
+    def __init__(
+        self,
+        mapper: Mapper[Any],
+        filters: Sequence[str] | Mapping[str, Sequence[str]],
+        ordering: Sequence[str],
+        search: Sequence[str],
+        default: Sequence[str],
+    ) -> None:
+        self._mapper = mapper
+        self._conditions = dict(self._lookups(filters))
+        self._orderable = {name: self._attribute(name) for name in ordering}
+        self._searched = [self._text_attribute(name) for name in search]
+        self._default = [self._clause(name) for name in default]
+
+    def __bool__(self) -> bool:
+        return bool(self._conditions or self._orderable or self._searched)
+
+    @property
+    def default(self) -> Selection:
+        """Return what holds if a request asks for nothing."""
+        return Selection(order=self._default)
+
+    # Declaring
+
+    def _lookups(
+        self, filters: Sequence[str] | Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, tuple[Any, str, Any]]]:
+        for name in filters:
+            attribute = self._attribute(name)
+            column = self._column(name)
+            value_type = _value_type(column)
+            chosen = filters[name] if isinstance(filters, Mapping) else None
+            for lookup in chosen or _usual_lookups(column, value_type):
+                if lookup not in _LOOKUPS:
+                    raise ValueError(
+                        f"there is no look-up {lookup!r}; use one of {[*_LOOKUPS]}"
+                    )
+                key = name if lookup == "exact" else f"{name}__{lookup}"
+                yield key, (attribute, lookup, _parameter(lookup, value_type))
+
+    def _attribute(self, name: str) -> Any:
+        if name not in self._mapper.column_attrs:
+            raise ValueError(f"{self._mapper.class_.__name__} has no column {name!r}")
+        return getattr(self._mapper.class_, name)
+
+    def _column(self, name: str) -> Any:
+        return self._mapper.column_attrs[name].columns[0]
+
+    def _text_attribute(self, name: str) -> Any:
+        attribute = self._attribute(name)
+        if not isinstance(self._column(name).type, String):
+            raise ValueError(  # noqa: TRY004  # the name is wrong, not its type
+                f"{name!r} is no text, which could be searched"
+            )
+        return attribute
+
+    def _clause(self, name: str) -> Any:
+        attribute = self._attribute(name.removeprefix("-"))
+        return attribute.desc() if name.startswith("-") else attribute.asc()
+
+    def parameters(self) -> Callable[..., Selection]:
+        """Return the dependency that reads the query, fully typed for OpenAPI."""
+        parameters = [
+            inspect.Parameter(
+                key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind
+            )
+            for key, (_, _, kind) in self._conditions.items()
+        ]
+        parameters += list(self._general_parameters())
+
+        def selection(**given: Any) -> Selection:
+            return self._selection(given)
+
+        selection.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # FastAPI reads it
+        return selection
+
+    def _general_parameters(self) -> Iterator[inspect.Parameter]:
+        if self._orderable:
+            names = ", ".join(f"`{name}`" for name in self._orderable)
+            yield _text_parameter("ordering", f"{names}; `-` in front reverses")
+        if self._searched:
+            names = ", ".join(f"`{column.key}`" for column in self._searched)
+            yield _text_parameter("search", f"A part of {names}")
+
+    # Reading
+
+    def _selection(self, given: Mapping[str, Any]) -> Selection:
+        where = []
+        for key, (attribute, lookup, _) in self._conditions.items():
+            if (value := given.get(key)) is not None:
+                where.append(_LOOKUPS[lookup](attribute, value))
+        if text := given.get("search"):
+            pattern = f"%{_escaped(text)}%"
+            found = (column.ilike(pattern, escape="/") for column in self._searched)
+            where.append(or_(*found))
+        return Selection(where, self._order(given.get("ordering")))
+
+    def _order(self, text: str | None) -> list[Any]:
+        names = [name.strip() for name in (text or "").split(",") if name.strip()]
+        unknown = [n for n in names if n.removeprefix("-") not in self._orderable]
+        if unknown:
+            message = f"Order by {', '.join(self._orderable)}; `-` in front reverses"
+            raise RequestValidationError(
+                [{"type": "enum", "loc": ("query", "ordering"), "msg": message}]
+            )
+        return [self._clause(name) for name in dict.fromkeys(names)] or self._default
+
+
+def _value_type(column: Column[Any]) -> Any:
+    try:
+        found = column.type.python_type
+    except NotImplementedError:
+        return str
+    return found if issubclass(found, _TYPED) else str
+
+
+def _usual_lookups(column: Column[Any], value_type: type[Any]) -> Iterator[str]:
+    yield from ("exact", "in")
+    if issubclass(value_type, _ORDERED) and not issubclass(value_type, bool):
+        yield from ("gt", "gte", "lt", "lte")
+    if issubclass(value_type, str) and not issubclass(value_type, Enum):
+        yield from ("contains", "startswith")
+    if column.nullable:
+        yield "isnull"
+
+
+def _parameter(lookup: str, value_type: Any) -> Any:
+    if lookup == "isnull":
+        return Annotated[bool | None, Query()]
+    if value_type is int:
+        # SQLite's driver fails on a longer integer.
+        value_type = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+    if lookup == "in":
+        return Annotated[list[value_type] | None, Query(max_length=_MOST_VALUES)]
+    if lookup in {"contains", "startswith"}:
+        return Annotated[str | None, Query(max_length=_LONGEST_SEARCH)]
+    return Annotated[value_type | None, Query()]
+
+
+def _text_parameter(name: str, description: str) -> inspect.Parameter:
+    query = Query(max_length=_LONGEST_SEARCH, description=description)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[str | None, query],
+    )

@@ -1,0 +1,81 @@
+"""Primary keys, in URLs and in rows."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Mapper
+
+_READABLE = (int, str, uuid.UUID, dt.datetime, dt.date)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The primary key of a model; its parts are joined by commas in a URL."""
+
+    mapper: Mapper[Any]
+    names: tuple[str, ...]
+    annotation: Any
+    """What a path parameter that carries the key is declared as."""
+
+    @classmethod
+    def of(cls, mapper: Mapper[Any], annotation: Any = None) -> "Key":
+        """Return the key of *mapper*; *annotation* replaces the type of its column."""
+        columns = mapper.primary_key
+        names = tuple(mapper.get_property_by_column(c).key for c in columns)
+        return cls(mapper, names, annotation or _annotation(columns, names))
+
+    @property
+    def criteria_columns(self) -> Sequence[Any]:
+        """Return the attributes of the model, in the order of the key."""
+        return [getattr(self.mapper.class_, name) for name in self.names]
+
+    def parts(self, item_id: object) -> tuple[object, ...]:
+        """Return the value of each column."""
+        return tuple(item_id) if isinstance(item_id, (tuple, list)) else (item_id,)
+
+    def read(self, item: object) -> tuple[object, ...] | None:
+        """Return the key of a row, a mapping or a schema; None if a part is missing."""
+        if isinstance(item, Mapping):
+            found = tuple(item.get(name) for name in self.names)
+        else:
+            found = tuple(getattr(item, name, None) for name in self.names)
+        return None if None in found else found
+
+
+def text_of(key: Sequence[object]) -> str:
+    """Return *key* as one segment of a path."""
+    return quote(",".join(map(str, key)), safe=",")
+
+
+def python_type(column: ColumnElement[Any]) -> type[Any]:
+    """Return the type that a client writes for *column*: text if in doubt."""
+    try:
+        found = column.type.python_type
+    except NotImplementedError:
+        return str
+    return found if issubclass(found, _READABLE) else str
+
+
+def _annotation(columns: Sequence[ColumnElement[Any]], names: Sequence[str]) -> Any:
+    if len(columns) == 1:
+        return python_type(columns[0])
+    readers = [TypeAdapter[Any](python_type(column)) for column in columns]
+    shape = ",".join(names)
+
+    def split(text: str) -> tuple[object, ...]:
+        parts = text.split(",")
+        if len(parts) != len(readers):
+            raise ValueError(f"the key is written as {shape}")
+        try:
+            pairs = zip(readers, parts, strict=True)
+            return tuple(reader.validate_strings(part) for reader, part in pairs)
+        except ValidationError:
+            raise ValueError(f"the key is written as {shape}") from None
+
+    return Annotated[str, AfterValidator(split)]

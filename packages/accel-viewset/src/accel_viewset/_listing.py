@@ -1,0 +1,44 @@
+"""The list of a view set as a query: filtered, searched, ordered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select
+
+from accel_db import OrmAsync
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rows of one request; implements `Source` for the paginators."""
+
+    aorm: OrmAsync
+    statement: Select[Any]
+    order: Sequence[Any]
+    key: Sequence[Any]
+    deep: Any
+
+    async def items(self, *, offset: int, limit: int) -> Sequence[Any]:
+        """Return the rows at *offset*, in an order that never changes."""
+        statement = self.statement.order_by(*self.order, *self.key)
+        return await self.aorm.get_list(
+            statement.offset(offset).limit(limit), deep=self.deep
+        )
+
+    async def total(self) -> int:
+        """Return how many rows there are."""
+        return await self.aorm.count(self.statement.with_only_columns(*self.key))
+
+    async def after(
+        self, cursor: str | None, *, limit: int
+    ) -> tuple[Sequence[Any], str | None]:
+        """Return the rows after *cursor*, and the cursor of the rest."""
+        page = await self.aorm.cursor_page(
+            self.statement,
+            order_by=self.order,
+            cursor=cursor,
+            size=limit,
+            deep=self.deep,
+        )
+        return page.items, page.next_cursor

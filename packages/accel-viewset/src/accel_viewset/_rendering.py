@@ -1,0 +1,46 @@
+"""From rows to the bytes of a response, always through the schema."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi.exceptions import ResponseValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+
+class Renderer:
+    """Writes what the schema *model* lets through, and nothing else."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+        self._one = TypeAdapter(model)
+        self._many = TypeAdapter(list[model])  # type: ignore[valid-type]  # known at run time
+
+    def one(self, item: Any) -> bytes:
+        """Return *item*, an object or data, as JSON."""
+        return self._one.dump_json(_checked(self._one, item), by_alias=True)
+
+    def many(self, items: Sequence[Any]) -> bytes:
+        """Return *items* as a JSON array."""
+        return self._many.dump_json(self.models(items), by_alias=True)
+
+    def models(self, items: Sequence[Any]) -> list[Any]:
+        """Return *items* as objects of the schema."""
+        found: list[Any] = _checked(self._many, items)
+        return found
+
+
+def _checked(adapter: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return adapter.validate_python(value, from_attributes=True)
+    except ValidationError as exc:
+        # What the database holds does not fit the schema: our fault, not the client's.
+        raise ResponseValidationError(exc.errors(include_input=False)) from exc
+
+
+def page_bytes(head: Mapping[str, Any], items: bytes) -> bytes:
+    """Return the JSON object of *head* with *items* as its last member."""
+    start = _HEAD.dump_json(dict(head))
+    return b'%b,"items":%b}' % (start[:-1], items)
+
+
+_HEAD = TypeAdapter(dict[str, Any])

@@ -1,0 +1,94 @@
+"""The router of one view set: its guard, its place among others, its errors."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+from starlette.routing import Match
+from starlette.types import Scope
+
+from accel_viewset._conditional import not_modified
+from accel_viewset._http_errors import as_http
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Host(Protocol):
+    """What the routes want to know of their view set."""
+
+    prefix: str
+    type_item_id: Any
+
+    def enter(self, request: Request) -> None:
+        """Prepare the answer to *request*."""
+        ...
+
+
+class ViewSetRoute(APIRoute):
+    """A route that answers the errors of the packages it is built on."""
+
+    host: Host
+    _reader: TypeAdapter[Any] | None = None
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match; a path whose key is malformed gives way to routes declared later.
+
+        `/user/me` is found although `/user/{item_id}` comes first; and if nothing
+        else matches, the client learns what is wrong with its key.
+        """
+        match, child = super().matches(scope)
+        if match is Match.NONE or "item_id" not in child["path_params"]:
+            return match, child
+        if self._is_key(child["path_params"]["item_id"]):
+            return match, child
+        return (Match.PARTIAL, child) if match is Match.FULL else (Match.NONE, {})
+
+    def _is_key(self, text: str) -> bool:
+        if self._reader is None:
+            self._reader = TypeAdapter(self.host.type_item_id)
+        try:
+            self._reader.validate_strings(text)
+        except ValidationError:
+            return False
+        return True
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler, which turns errors into responses of the application."""
+        handle = super().get_route_handler()
+        host = self.host
+
+        async def answer(request: Request) -> Response:
+            host.enter(request)
+            try:
+                response = await handle(request)
+            except Exception as exc:
+                if (known := as_http(request, exc)) is None:
+                    raise
+                raise known from exc
+            return not_modified(request, response)
+
+        return answer
+
+
+class ViewSetRouter(APIRouter):
+    """Holds the routes of one view set, each behind its dependencies."""
+
+    def __init__(self, host: Host, dependencies: list[Any]) -> None:
+        route_class = type("ViewSetRoute", (ViewSetRoute,), {"host": host})
+        super().__init__(dependencies=dependencies, route_class=route_class)
+        # One look at the path spares the regular expressions of every route.
+        self._start = host.prefix.partition("{")[0]
+
+    def add_api_route(self, path: str, endpoint: Any, **options: Any) -> None:
+        """Add a route; a dependency that is named twice runs once."""
+        given = options.get("dependencies") or ()
+        own = [d for d in given if d not in self.dependencies]
+        super().add_api_route(path, endpoint, **{**options, "dependencies": own})
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match only paths that contain the prefix."""
+        if self._start not in scope["path"]:
+            return Match.NONE, {}
+        return super().matches(scope)

@@ -1,0 +1,173 @@
+"""The schemas of requests, derived from the schema of responses."""
+
+import copy
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, create_model, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from sqlalchemy import Column
+from sqlalchemy.orm import ColumnProperty, Mapper
+
+from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
+
+_MIXINS = (AuditMixin, SoftDeleteMixin, TimestampMixin)
+
+
+class Partial(BaseModel):
+    """The base of schemas whose fields may all be left out."""
+
+
+def create_schema(model: type[BaseModel], mapper: Mapper[Any]) -> type[BaseModel]:
+    """Derive what a client sends to create a row: no generated key, no server column.
+
+    A key that nothing generates must be sent, of course.
+    """
+    keys = {
+        mapper.get_property_by_column(column).key
+        for column in mapper.primary_key
+        if _is_generated(column, mapper)
+    }
+    return _without(model, mapper, keys, "Create")
+
+
+def update_schema(model: type[BaseModel], mapper: Mapper[Any]) -> type[BaseModel]:
+    """Derive what a client sends to replace a row: the URL names the key."""
+    keys = {mapper.get_property_by_column(column).key for column in mapper.primary_key}
+    return _without(model, mapper, keys, "Update")
+
+
+def patch_schema(update: type[BaseModel], name: str) -> type[BaseModel]:
+    """Derive what a client sends to change some fields: each may be left out."""
+    fields: dict[str, Any] = {}
+    for field_name, field in update.model_fields.items():
+        optional = copy.copy(field)
+        if field.is_required():
+            optional.default = None
+        fields[field_name] = (field.annotation, optional)
+    return _model(f"{name}Patch", update, fields, base=Partial, whole=False)
+
+
+def related_names(model: type[BaseModel], mapper: Mapper[Any]) -> list[str]:
+    """Return the fields of *model* that are relationships."""
+    return [name for name in model.model_fields if name in mapper.relationships]
+
+
+def has_model_validators(model: type[BaseModel]) -> bool:
+    """Tell whether *model* checks its fields against each other."""
+    return bool(model.__pydantic_decorators__.model_validators)
+
+
+def _is_generated(column: Any, mapper: Mapper[Any]) -> bool:
+    table: Any = mapper.local_table
+    if column.default is not None or column.server_default is not None:
+        return True
+    return column is getattr(table, "autoincrement_column", None)
+
+
+def _without(
+    model: type[BaseModel], mapper: Mapper[Any], keys: set[str], suffix: str
+) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    dropped = dict.fromkeys(
+        name
+        for name, field in model.model_fields.items()
+        if name in keys or _is_the_servers(name, field, mapper)
+    )
+    for name, field in model.model_fields.items():
+        if name not in dropped:
+            fields[name] = (field.annotation, copy.copy(field))
+    # A validator of the whole may look at a field that a client cannot send.
+    base = type("Sent", (BaseModel,), _class_attributes(dropped))
+    return _model(f"{model.__name__}{suffix}", model, fields, base=base, whole=True)
+
+
+def _class_attributes(names: dict[str, None]) -> dict[str, Any]:
+    hints = dict.fromkeys(names, ClassVar[Any])
+    return {**names, "__annotations__": hints, "__module__": __name__}
+
+
+def _is_the_servers(name: str, field: FieldInfo, mapper: Mapper[Any]) -> bool:
+    if name in mapper.relationships:
+        return mapper.relationships[name].viewonly
+    attribute = mapper.attrs.get(name)
+    if not isinstance(attribute, ColumnProperty):
+        return True
+    column = attribute.columns[0]
+    if not isinstance(column, Column) or column is mapper.version_id_col:
+        return True
+    if any(issubclass(mapper.class_, m) and hasattr(m, name) for m in _MIXINS):
+        return True
+    return _is_filled_in(column, required=field.is_required())
+
+
+def _is_filled_in(column: Column[Any], *, required: bool) -> bool:
+    """Tell whether *column* is given its value, not by a client."""
+    if column.computed or column.identity or column.onupdate or column.server_onupdate:
+        return True
+    if column.server_default is not None and required:
+        return True
+    has_default = column.default is not None or column.server_default is not None
+    return has_default and _is_time(column)
+
+
+def _is_time(column: Column[Any]) -> bool:
+    try:
+        return issubclass(column.type.python_type, (dt.date, dt.time))
+    except NotImplementedError:
+        return False
+
+
+def _model(
+    name: str,
+    source: type[BaseModel],
+    fields: dict[str, Any],
+    *,
+    base: type[BaseModel],
+    whole: bool,
+) -> type[BaseModel]:
+    """Build a model from *fields* that checks them as *source* does."""
+    config = {k: v for k, v in source.model_config.items() if k != "title"}
+    with_config = type(
+        base.__name__, (base,), {"model_config": config, "__module__": __name__}
+    )
+    validators = dict(_field_validators(source, fields))
+    if whole:
+        validators |= _model_validators(source)
+    return create_model(
+        name,
+        __base__=with_config,
+        __doc__=source.__doc__,
+        __module__=source.__module__,
+        __validators__=validators,
+        **fields,
+    )
+
+
+def _field_validators(
+    source: type[BaseModel], fields: dict[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    for name, decorator in source.__pydantic_decorators__.field_validators.items():
+        wanted = [f for f in decorator.info.fields if f == "*" or f in fields]
+        if wanted:
+            check = field_validator(*wanted, mode=decorator.info.mode)
+            yield name, check(_function(source, decorator.cls_var_name))
+
+
+def _model_validators(source: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: model_validator(mode=decorator.info.mode)(
+            _function(source, decorator.cls_var_name)
+        )
+        for name, decorator in source.__pydantic_decorators__.model_validators.items()
+    }
+
+
+def _function(source: type[BaseModel], name: str) -> Any:
+    """Return what was decorated, as it was written in the class body."""
+    for cls in source.__mro__:
+        if name in vars(cls):
+            found = vars(cls)[name]
+            return getattr(found, "wrapped", found)
+    return getattr(source, name)
