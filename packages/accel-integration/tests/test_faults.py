@@ -1,10 +1,13 @@
 """Every way in which a server can fail ends in time, as an error that says so."""
 
+import asyncio
+import ssl
 import time
 
 import httpx
 import httpx2
 import pytest
+import trustme
 from pydantic import BaseModel
 
 from accel_integration import (
@@ -64,6 +67,13 @@ class Upstream(EndpointsDeclaration):
 @pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])
 def library(request):
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _fresh_circuits():
+    """Forget circuits of earlier tests, whose ports may come again."""
+    for endpoint in Upstream.endpoints().values():
+        endpoint.plan.reset()
 
 
 @pytest.fixture
@@ -212,3 +222,22 @@ async def test_deadline_caps_every_phase_of_a_request():
     assert set(short.values()) == {0.1}
     assert all(0.1 < phase <= 0.3 for phase in long.values())
     assert set(unlimited.values()) == {None}
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(connect, library):
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    requests = []
+
+    async def serve(reader, writer):
+        requests.append(await reader.read(1))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with server, connect(f"https://127.0.0.1:{port}") as upstream:
+        with pytest.raises(library.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await upstream.plain()
+
+    assert requests == []

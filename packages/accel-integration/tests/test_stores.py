@@ -152,30 +152,38 @@ async def test_a_success_anywhere_ends_the_row(store):
     assert breaker.state == "closed"
 
 
+async def come_due(store):
+    """Let the open circuit called "api" be as old as it has to be."""
+    await store._client.hset("accel:{breaker:api:}", "open_until", 1)
+
+
 async def test_half_open_lets_exactly_the_probes_through(store):
-    breakers = [sp.CircuitBreaker(1, 0.5, key="api", store=store) for _ in range(4)]
+    breakers = [sp.CircuitBreaker(1, 60, key="api", store=store) for _ in range(4)]
     await attempts(breakers[0](down), 1)
-    await asyncio.sleep(0.55)
-    calls = []
+    await come_due(store)
+    calls, gate = [], asyncio.Event()
 
     async def probe():
         calls.append(1)
-        await asyncio.sleep(0.02)
+        await gate.wait()
 
-    functions = [breaker(probe) for breaker in breakers]
-    results = await asyncio.gather(
-        *(function() for function in functions * 10), return_exceptions=True
-    )
+    functions = [breaker(probe) for breaker in breakers] * 10
+    tasks = [asyncio.create_task(function()) for function in functions]
+    finished = asyncio.as_completed(tasks)
+    for _ in range(39):
+        with pytest.raises(CircuitBreakerError):
+            await next(finished)
+    gate.set()
 
+    assert await next(finished) is None
     assert len(calls) == 1
-    assert sum(isinstance(r, CircuitBreakerError) for r in results) == 39
     assert await functions[3]() is None
 
 
 async def test_a_failed_probe_opens_it_again(store):
-    breaker = sp.CircuitBreaker(1, 0.5, key="api", store=store)
+    breaker = sp.CircuitBreaker(1, 60, key="api", store=store)
     await attempts(breaker(down), 1)
-    await asyncio.sleep(0.55)
+    await come_due(store)
 
     await attempts(breaker(down), 1)
 
@@ -211,9 +219,9 @@ async def test_isolation_holds_for_all_until_close(store):
 
 
 async def test_cancellation_gives_a_probe_back(store):
-    breaker = sp.CircuitBreaker(1, 0.5, key="api", store=store)
+    breaker = sp.CircuitBreaker(1, 60, key="api", store=store)
     await attempts(breaker(down), 1)
-    await asyncio.sleep(0.55)
+    await come_due(store)
     started = asyncio.Event()
 
     @breaker
@@ -332,7 +340,7 @@ port, start = int(sys.argv[1]), float(sys.argv[2])
 async def main():
     async with redis.asyncio.Redis(port=port) as client:
         store = RedisStore(client, refresh=0.05, timeout=5)
-        breaker = sp.CircuitBreaker(1, 0.2, key="api", store=store)
+        breaker = sp.CircuitBreaker(1, 60, key="api", store=store)
 
         @sp.Throttling(0.001, burst=100, key="rate", store=store)
         async def limited():
@@ -340,7 +348,7 @@ async def main():
 
         @breaker
         async def probe():
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.5)
             return "ok"
 
         async def many(call, times):

@@ -51,7 +51,7 @@ class Shop(EndpointsDeclaration):
             detail: str
 
     @integration.endpoint(HTTPMethod.get, "/items/{item_id}")
-    @sp.Timeout(0.3)
+    @sp.Timeout(1.5)
     @sp.RetryPattern(3, 0.2)
     @BREAKER
     async def item(api: ApiHTTP, item_id: int) -> Schema.Item | SchemaError.http404:
@@ -178,7 +178,7 @@ async def test_exceptions_are_raised(shop):
 
 async def test_latency_tries_the_timeout(shop):
     with (
-        patch_integration({Shop.item: latency(5, {"id": 1})}),
+        patch_integration({Shop.item: latency(30, {"id": 1})}),
         pytest.raises(StabilityTimeoutError),
     ):
         await shop.item(1)
