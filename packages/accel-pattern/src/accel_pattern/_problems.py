@@ -41,14 +41,14 @@ def problem(
     *,
     exc: BaseException | None = None,
 ) -> Response:
-    """Describe an error as a response, and log its `error_id`.
+    """Describe an error as a response, and log it with its `error_id`.
 
     Args:
         request: The request that failed.
         status: The HTTP status.
         detail: What went wrong, for the client to read; anything that JSON can say.
         headers: Headers of the response.
-        exc: The cause; its traceback is shown in debug mode.
+        exc: The exception; its traceback is shown in debug mode.
     """
     if not is_body_allowed_for_status_code(status):
         return Response(status_code=status, headers=headers)
@@ -70,7 +70,8 @@ def problem(
     level = (
         logging.ERROR if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     )
-    logger.log(level, "%s [error_id=%s]", describe(request, status), error_id)
+    line = f"{describe(request, status)} {_cause(exc)}".rstrip()
+    logger.log(level, "%s [error_id=%s]", line, error_id)
     return ProblemResponse(jsonable_encoder(content), status, headers)
 
 
@@ -83,6 +84,13 @@ def describe(request: Request, status: int, seconds: float | None = None) -> str
         f'{f"?{query}" if query else ""}" - {status}'
         f"{'' if seconds is None else f' - [{seconds * 1000:.2f} ms]'}"
     )
+
+
+def _cause(exc: BaseException | None) -> str:
+    """Return what the log says of *exc*: nothing of what the client sent."""
+    if exc is None or isinstance(exc, HTTPException | RequestValidationError):
+        return ""
+    return f"{type(exc).__name__}: {exc}"
 
 
 def _title(status: int) -> str:
@@ -131,15 +139,12 @@ async def on_known_error(request: Request, exc: Exception) -> Response:
     status: int = getattr(exc, "http_status", 500)
     # What broke inside is nothing that a client should read.
     shown = status < HTTPStatus.INTERNAL_SERVER_ERROR or request.app.debug
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s: %s", type(exc).__name__, exc)
     after: float | None = getattr(exc, "retry_after", None)
     headers = dict(getattr(exc, "headers", None) or {})
     if after is not None:
         headers["Retry-After"] = str(max(0, math.ceil(after)))
-    return problem(
-        request, status, str(exc) if shown else _title(status), headers, exc=exc
-    )
+    detail = str(exc) if shown else _title(status)
+    return problem(request, status, detail, headers, exc=exc)
 
 
 def on_crash(request: Request, exc: Exception) -> Response:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from redis import asyncio as redis
 
@@ -51,8 +52,10 @@ class Demo:
 
 
 @contextlib.contextmanager
-def running_demo(port: int) -> Iterator[Demo]:
+def running_demo(port: int, output: IO[bytes] | None = None) -> Iterator[Demo]:
     """Prepare a working copy, run the service in it, and take everything away again.
+
+    The log of the service goes to *output*, or to where our own output goes.
 
     `DATABASE_URL` and `REDIS_URL` choose the database and the cache; without them it
     is SQLite, and Valkey from the wheel where that runs.
@@ -83,7 +86,7 @@ def running_demo(port: int) -> Iterator[Demo]:
             "migrate the database", "alembic", "upgrade", "head", cwd=home, env=env
         )
         run_step("add the first rows", "app.fixture.load", cwd=home, env=env)
-        process = stack.enter_context(service(port, home, env))
+        process = stack.enter_context(service(port, home, env, output))
         yield Demo(
             process=process,
             url=f"http://{HOST}:{port}",

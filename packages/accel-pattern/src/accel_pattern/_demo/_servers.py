@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -109,9 +110,11 @@ def run_step(step: str, *command: str, cwd: Path, env: Mapping[str, str]) -> Non
 
 @contextlib.contextmanager
 def service(
-    port: int, cwd: Path, env: Mapping[str, str]
+    port: int, cwd: Path, env: Mapping[str, str], output: IO[bytes] | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the service in a process of its own until the block ends.
+
+    What it writes goes to *output*, or to where our own output goes.
 
     Raises:
         StepFailedError: It ended, or did not answer, within 30 seconds.
@@ -122,6 +125,8 @@ def service(
         [sys.executable, "-m", "uvicorn", "main:app", *options],
         cwd=cwd,
         env={**os.environ, **env},
+        stdout=output,
+        stderr=output,
         start_new_session=True,
     ) as process:
         try:

@@ -1,14 +1,17 @@
 """A walk through every capability of the running demonstration, over real HTTP."""
 
 import re
+import tempfile
 import time
 from collections.abc import Callable
+from typing import IO
 
 import httpx
 
 from accel_pattern._demo._errors import TourFailedError
 from accel_pattern._demo._run import Demo, running_demo, say
 from accel_pattern._demo._stops import STOPS, Visitor
+from accel_pattern._errors import PatternError
 
 Stop = Callable[[Visitor], str]
 
@@ -19,12 +22,22 @@ def tour(port: int) -> None:
     Raises:
         TourFailedError: A stop did not show what it should.
     """
-    with running_demo(port) as demo:
+    with tempfile.TemporaryFile() as log:
+        try:
+            _walk_through(port, log)
+        except PatternError:
+            log.seek(0)
+            say(log.read().decode(errors="replace"))
+            raise
+    say(f"All {len(STOPS)} stops showed what they should.")
+
+
+def _walk_through(port: int, log: IO[bytes]) -> None:
+    with running_demo(port, log) as demo:
         say(f"The service runs at {demo.url} ({demo.database}, cache {demo.cache}).")
         failed = walk(demo)
     if failed:
         raise TourFailedError(failed)
-    say(f"All {len(STOPS)} stops showed what they should.")
 
 
 def walk(demo: Demo) -> int:
