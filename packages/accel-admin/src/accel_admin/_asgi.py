@@ -7,7 +7,8 @@ from flask import Flask
 
 from accel_admin._database import DatabaseManager
 from accel_admin._errors import MissingExtra
-from accel_admin._panel import Panel, admin_pattern
+from accel_admin._panel import Panel
+from accel_admin._pattern import admin_pattern
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[Any]]

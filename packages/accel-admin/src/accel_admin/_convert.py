@@ -10,6 +10,8 @@ from flask_admin.model.form import converts
 from wtforms import StringField
 from wtforms.fields import DateTimeLocalField
 
+from accel_admin._types import has_zone, python_type
+
 
 class PanelForm(BaseForm):  # type: ignore[misc]  # Flask-Admin is not typed
     """A form whose fields may have the names of its own attributes."""
@@ -66,10 +68,7 @@ class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is no
 
     def get_converter(self, column: Any) -> Any:
         """Return the function that makes a field of *column*."""
-        try:
-            kind = column.type.python_type
-        except NotImplementedError:
-            kind = None
+        kind = python_type(column.type)
         if kind is uuid.UUID:
             return self.convert_uuid
         if kind is dt.datetime:
@@ -85,7 +84,6 @@ class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is no
         self, column: Any, field_args: Any, **_extra: Any
     ) -> DateTimeLocalField:
         """Make a field for a moment, with or without a zone."""
-        kind = getattr(column.type, "impl_instance", column.type)
-        field = ZonedDateTimeField if kind.timezone else DateTimeLocalField
+        field = ZonedDateTimeField if has_zone(column.type) else DateTimeLocalField
         formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"]
         return field(format=formats, render_kw={"step": "1"}, **field_args)

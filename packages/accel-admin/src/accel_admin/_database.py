@@ -1,5 +1,6 @@
 """The session of a request."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from flask import g
@@ -12,6 +13,10 @@ class DatabaseManager(Protocol):
     @property
     def session(self) -> Any:
         """Return the factory of sessions."""
+        ...
+
+    def on_change(self, callback: Callable[[Any], object], /) -> Callable[[], None]:
+        """Call *callback* after each commit that wrote something."""
         ...
 
 

@@ -5,8 +5,9 @@ AdminError
 │   ├── WeakSecretKey
 │   ├── WeakPassword
 │   ├── UnknownRole
+│   ├── AsyncClient
 │   └── MissingExtra (also an ImportError)
-└── LoginThrottled
+└── StoreUnavailable
 """
 
 
@@ -65,13 +66,21 @@ class MissingExtra(ConfigurationError, ImportError):  # noqa: N818  # as its sib
         self.extra = extra
 
 
-class LoginThrottled(AdminError):  # noqa: N818  # says what happened
-    """Raised when too many logins failed lately."""
+class AsyncClient(ConfigurationError):  # noqa: N818  # says what is wrong
+    """Raised when an asynchronous Redis client is given as the store."""
 
-    http_status = 429
-
-    def __init__(self, retry_after: float) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            f"Too many failed logins. Try again in {retry_after:.0f} seconds."
+            "`store` got an asynchronous Redis client, and the panel runs in threads. "
+            "Pass a client of `redis.Redis`, such as `redis.from_url(REDIS_URL)`."
         )
-        self.retry_after = retry_after
+
+
+class StoreUnavailable(AdminError):  # noqa: N818  # says what happened
+    """Raised when the store of sessions cannot be reached: nobody gets in meanwhile."""
+
+    http_status = 503
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("The store of sessions cannot be reached. Try again.")

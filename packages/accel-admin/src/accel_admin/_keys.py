@@ -10,6 +10,8 @@ from urllib.parse import quote, unquote
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import TypeEngine
 
+from accel_admin._types import python_type
+
 _BIGINT = 2**63
 
 _READERS: dict[type, Callable[[str], Any]] = {
@@ -53,13 +55,13 @@ def _read(column_type: TypeEngine[Any], text: str) -> Any:
     # No key has so many characters, and no database stores a NUL in one.
     if len(text) > 1000 or "\x00" in text:  # noqa: PLR2004  # a bound, not a meaning
         raise ValueError("the key is malformed")
-    kind = _python_type(column_type)
+    kind = python_type(column_type)
     try:
         if issubclass(kind, enum.Enum):
             return kind[text]
         if issubclass(kind, int) and kind is not bool:
             return _integer(text)
-        return _READERS.get(kind, kind)(text)
+        return _READERS.get(kind, kind)(text) if kind is not object else text
     except (ArithmeticError, KeyError, TypeError) as exc:
         raise ValueError("the key is malformed") from exc
 
@@ -68,10 +70,3 @@ def _integer(text: str) -> int:
     if not -_BIGINT <= (number := int(text)) < _BIGINT:
         raise ValueError("the key is out of range")
     return number
-
-
-def _python_type(column_type: TypeEngine[Any]) -> type:
-    try:
-        return column_type.python_type
-    except NotImplementedError:
-        return str

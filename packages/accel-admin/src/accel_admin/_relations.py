@@ -1,6 +1,7 @@
 """Searching for the other end of a relation."""
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from flask_admin.model.ajax import AjaxModelLoader
@@ -8,6 +9,7 @@ from sqlalchemy.exc import DataError, StatementError
 from sqlalchemy.orm import Mapper
 
 from accel_admin._keys import decode_key, encode_key
+from accel_admin._labels import label
 from accel_admin._secrets import looks_secret
 
 _MOST = 50
@@ -20,20 +22,23 @@ class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is n
         super().__init__(name, {"minimum_input_length": 0, "placeholder": "Search"})
         self._session = session
         self._mapper = mapper
+        self.model = mapper.class_
 
     def format(self, model: Any) -> tuple[str, str] | None:
         """Return the key and the label of a row."""
         if model is None:
             return None
-        return encode_key(self._mapper.primary_key_from_instance(model)), str(model)
+        key = encode_key(self._mapper.primary_key_from_instance(model))
+        # A form joins several keys by commas.
+        return quote(key, safe=""), label(model)
 
     def get_one(self, pk: str) -> Any:
         """Return the row with that key, or None."""
         try:
             with self._session.no_autoflush:
-                key = decode_key(self._mapper, pk)
-                return self._session.get(self._mapper.class_, key)
-        except (ValueError, DataError, StatementError):
+                key = decode_key(self._mapper, unquote(pk))
+                return self._session.get(self.model, key)
+        except (ValueError, DataError, StatementError, OverflowError):
             return None
 
     def get_list(self, query: str | None, offset: int = 0, limit: int = 10) -> Any:
@@ -41,8 +46,7 @@ class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is n
         keys = [
             self._mapper.get_property_by_column(c) for c in self._mapper.primary_key
         ]
-        entity = self._mapper.class_
-        statement = sa.select(entity).order_by(*(k.class_attribute for k in keys))
+        statement = sa.select(self.model).order_by(*(k.class_attribute for k in keys))
         if query:
             statement = statement.where(self._contains(query.replace("\x00", "")))
         offset = min(max(offset or 0, 0), 2**31)

@@ -14,6 +14,7 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict
 
+from accel_admin._errors import StoreUnavailable
 from accel_admin._stores import Store
 
 _SID = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -34,6 +35,7 @@ class ServerSession(CallbackDict[str, Any], SessionMixin):
         self.sid = sid
         self.known = known
         self.wanted = False
+        self.unavailable = False
         self.former: list[str] = []
         self.modified = False
         self.accessed = False
@@ -88,7 +90,12 @@ class ServerSessions(SessionInterface):
         sid = request.cookies.get(self.get_cookie_name(app), "")
         if not _SID.fullmatch(sid):
             return ServerSession(secrets.token_urlsafe(32), {}, known=False)
-        data = self._load(sid)
+        try:
+            data = self._load(sid)
+        except StoreUnavailable:
+            session = ServerSession(sid, {}, known=False)
+            session.unavailable = True
+            return session
         return ServerSession(sid, data or {}, known=data is not None)
 
     def _load(self, sid: str) -> dict[str, Any] | None:
@@ -107,7 +114,7 @@ class ServerSessions(SessionInterface):
         response: Response,
     ) -> None:
         """Store what changed, and send the cookie to whom needs one."""
-        if not isinstance(session, ServerSession):
+        if not isinstance(session, ServerSession) or session.unavailable:
             return
         for sid in session.former:
             self._store.delete(_key(sid))

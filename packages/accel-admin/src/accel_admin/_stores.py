@@ -2,8 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
+
+from accel_admin._errors import AsyncClient, StoreUnavailable
 
 
 class Store(Protocol):
@@ -96,28 +99,46 @@ class RedisStore:
 
     def load(self, key: str) -> bytes | None:
         """Return the value at *key*, unless it is missing or expired."""
-        value = self._client.get(self._prefix + key)
+        with _reached():
+            value = self._client.get(self._prefix + key)
         return value.encode() if isinstance(value, str) else value
 
     def save(self, key: str, value: bytes, ttl: float, *, create: bool) -> None:
         """Keep *value* for *ttl* seconds; without *create*, only replace."""
         milliseconds = max(1, round(ttl * 1000))
-        self._client.set(self._prefix + key, value, px=milliseconds, xx=not create)
+        with _reached():
+            self._client.set(self._prefix + key, value, px=milliseconds, xx=not create)
 
     def delete(self, key: str) -> None:
         """Forget *key*."""
-        self._client.delete(self._prefix + key)
+        with _reached():
+            self._client.delete(self._prefix + key)
 
     def count(self, key: str, ttl: float) -> int:
         """Add one to the counter at *key*, which lives *ttl* seconds from now."""
-        with self._client.pipeline(transaction=True) as pipeline:
+        with _reached(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.incr(self._prefix + key)
             pipeline.pexpire(self._prefix + key, max(1, round(ttl * 1000)))
             return int(pipeline.execute()[0])
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError) as exc:
+        raise StoreUnavailable from exc
 
 
 def store_for(client: Any) -> Store:
     """Return the store for *client*: a store, a Redis client, or nothing."""
     if client is None:
         return MemoryStore()
-    return client if hasattr(client, "load") else RedisStore(client)
+    if hasattr(client, "load"):
+        store: Store = client
+        return store
+    if hasattr(client, "aclose"):
+        raise AsyncClient
+    return RedisStore(client)

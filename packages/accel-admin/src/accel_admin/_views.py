@@ -3,40 +3,60 @@
 from typing import Any
 
 import sqlalchemy as sa
-from flask import abort, flash
+from flask import abort, flash, request
 from flask_admin.actions import action
-from flask_admin.contrib.sqla import ModelView as FlaskAdminModelView
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from flask_admin.model.template import (
+    DeleteRowAction,
+    EditRowAction,
+    ViewRowAction,
+)
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.orm import Mapper
 
+from accel_admin import _derived as derived
 from accel_admin._convert import Converter, PanelForm
-from accel_admin._keys import decode_key, encode_key
-from accel_admin._relations import RelationLoader
+from accel_admin._export import harmless
+from accel_admin._filters import Filters
+from accel_admin._forms import EditableForms
+from accel_admin._inline import InlineConverter
+from accel_admin._keys import decode_key
+from accel_admin._labels import in_details, in_export, in_list
+from accel_admin._permissions import action_of
 from accel_admin._secrets import looks_secret
+from accel_admin._writes import AuditedWrites
 
 _LAST_PAGE = 2**31
+_BUTTONS = {ViewRowAction: "read", EditRowAction: "edit", DeleteRowAction: "delete"}
 
 
-class ModelView(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin is not typed
+class ModelView(EditableForms, AuditedWrites):
     """Lists, shows, creates, edits, deletes and exports the rows of one model.
 
     Everything is derived from the model. Derive a class to change it, with the
-    attributes of Flask-Admin, and pass it in `views=`.
+    attributes of Flask-Admin, and pass it in `views=`. A column that looks like a
+    secret is shown only if you name it yourself, as in `column_list`.
     """
 
     can_view_details = True
     can_export = True
     can_set_page_size = True
     column_display_pk = True
+    export_max_rows = 10_000
+    page_size_options = (20, 50, 100)
     column_list: Any = None
     column_details_list: Any = None
     column_export_list: Any = None
     column_sortable_list: Any = None
     column_searchable_list: Any = None
-    form_columns: Any = None
-    export_max_rows = 10_000
+    column_filters: Any = None
+    column_default_order: Any = None
+    column_type_formatters = {object: in_list}  # noqa: RUF012  # as Flask-Admin has it
+    column_type_formatters_detail = {object: in_details}  # noqa: RUF012
+    column_type_formatters_export = {object: in_export}  # noqa: RUF012
+    filter_converter = Filters()
     form_base_class = PanelForm
     model_form_converter = Converter
+    inline_model_form_converter = InlineConverter
 
     def __init__(self, model: type[Any], session: Any, **kwargs: Any) -> None:
         self.mapper: Mapper[Any] = sa.inspect(model)
@@ -44,120 +64,119 @@ class ModelView(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin is no
         super().__init__(model, session, **kwargs)
 
     def _derive(self) -> None:
-        columns = list(_columns(self.mapper))
-        relations = list(_relations(self.mapper))
-        if self.column_list is None:
-            self.column_list = [*columns, *_many_to_one(self.mapper)]
-        if self.column_details_list is None:
-            self.column_details_list = [*columns, *relations]
-        if self.column_export_list is None:
-            self.column_export_list = [*columns]
-        if self.column_sortable_list is None:
-            self.column_sortable_list = list(columns)
-        if self.column_searchable_list is None:
-            self.column_searchable_list = list(_texts(self.mapper))
-        if self.form_columns is None:
-            self.form_columns = [*_editable(self.mapper), *relations]
+        columns = derived.shown_columns(self.mapper)
+        to_one, linked = derived.to_one(self.mapper), derived.linked(self.mapper)
+        defaults = {
+            "column_list": [*columns, *to_one],
+            "column_details_list": [*columns, *linked],
+            "column_export_list": [*columns, *to_one],
+            "column_sortable_list": columns,
+            "column_searchable_list": derived.text_columns(self.mapper),
+            "column_filters": self._filterable(),
+            "form_columns": [*derived.form_columns(self.mapper), *linked],
+        }
+        excluded = set(self.form_excluded_columns or ())
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                kept = [v for v in value if name[0] != "f" or v not in excluded]
+                setattr(self, name, kept)
 
-    def _process_ajax_references(self) -> dict[str, Any]:
-        given: dict[str, Any] = super()._process_ajax_references()
-        for name in self.form_columns:
-            if name in self.mapper.relationships and name not in given:
-                given[name] = RelationLoader(
-                    name, self.session, self.mapper.relationships[name].mapper
-                )
-        return given
+    def _filterable(self) -> list[str]:
+        return [
+            name
+            for name in derived.filter_columns(self.mapper)
+            if self.filter_converter.convert(
+                "", self.mapper.column_attrs[name].columns[0], name
+            )
+        ]
 
-    # Keys
+    # Permissions
 
-    def get_pk_value(self, model: Any) -> str:
-        """Return the primary key of a row as it stands in URLs."""
-        return encode_key(self.mapper.primary_key_from_instance(model))
+    def may(self, name: str) -> bool:
+        """Tell whether who is logged in may do *name* here."""
+        switched_on = bool(getattr(self, f"can_{name}", True))
+        return switched_on and bool(self.admin.may(self.model, name))
+
+    def is_accessible(self) -> bool:
+        """Tell whether the model appears at all."""
+        return bool(self.admin.may(self.model, "read"))
+
+    def _handle_view(self, name: str, **_kwargs: Any) -> None:
+        if not self.may(action_of(name)):
+            abort(403)
+        if name == "ajax_lookup" and not self._may_look_up():
+            abort(403)
+
+    def is_action_allowed(self, name: str) -> bool:
+        """Tell whether the action called *name* is offered."""
+        return self.may(name) and name not in self.action_disallowed_list
+
+    def get_list_row_actions(self) -> list[Any]:
+        """Return the buttons of a row."""
+        buttons = super().get_list_row_actions()
+        return [b for b in buttons if self.may(_BUTTONS.get(type(b), "read"))]
+
+    def _run_view(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._run_view(fn, *args, **kwargs)
+        except (OperationalError, InterfaceError):
+            abort(503, "The database cannot be reached.")
+        except (DataError, OverflowError):
+            abort(400, "The database cannot read one of these values.")
+
+    # Reading
 
     def get_one(self, id: Any) -> Any:  # noqa: A002  # the name of Flask-Admin
         """Return the row with that key, or answer 404."""
         try:
             row = self.session.get(self.model, decode_key(self.mapper, id))
-        except (ValueError, AttributeError, DataError, StatementError):
-            self.session.rollback()
+        except (ValueError, AttributeError, DataError, StatementError, OverflowError):
             row = None
         return row if row is not None else abort(404)
 
-    def get_list(self, page: Any, *args: Any, **kwargs: Any) -> Any:
+    def get_list(  # as Flask-Admin calls it
+        self,
+        page: Any,
+        sort_column: Any,
+        sort_desc: Any,
+        search: Any,
+        filters: Any,
+        **kwargs: Any,
+    ) -> Any:
         """Return a page of rows, and how many there are."""
-        return super().get_list(min(page or 0, _LAST_PAGE), *args, **kwargs)
+        page = min(page or 0, _LAST_PAGE)
+        search = (search or "").replace("\x00", "")
+        return super().get_list(page, sort_column, sort_desc, search, filters, **kwargs)
+
+    def _apply_sorting(self, query: Any, *args: Any) -> Any:
+        query, joins = super()._apply_sorting(query, *args)
+        # Without a last word, rows that compare equal could appear on two pages.
+        names = derived.key_columns(self.mapper)
+        return query.order_by(*(getattr(self.model, n) for n in names)), joins
+
+    def scaffold_filters(self, name: Any) -> Any:
+        """Return the filters for a column or relation, but none for secrets."""
+        found = super().scaffold_filters(name) or []
+        return [f for f in found if not looks_secret(str(f.column.key))]
+
+    def get_export_value(self, model: Any, name: Any) -> Any:
+        """Return a value for a spreadsheet, which must not take it for a formula."""
+        return harmless(super().get_export_value(model, name))
+
+    def _export_data(self) -> Any:
+        self.admin.audit.tell(
+            "export", self.admin.current_account.username, self.model.__name__
+        )
+        return super()._export_data()
 
     @action("delete", "Delete", "Delete the selected records?")  # type: ignore[untyped-decorator]  # Flask-Admin is not typed
     def action_delete(self, ids: list[str]) -> None:
-        """Delete the rows with these keys."""
+        """Delete the rows with these keys: all of them, or none."""
         rows = [self.get_one(key) for key in ids]
-        deleted = sum(self.delete_model(row) for row in rows)
-        flash(f"{deleted} deleted.", "success")
+        if self.delete_rows(rows):
+            flash(f"{len(rows)} deleted.", "success")
 
-    # Failures
-
-    def handle_view_exception(self, exc: Exception) -> bool:
-        """Tell what is wrong without telling the statement and its parameters."""
-        if not isinstance(exc, IntegrityError):
-            return bool(super().handle_view_exception(exc))
-        diagnosis = getattr(exc.orig, "diag", None)
-        reason = getattr(diagnosis, "message_primary", None) or exc.orig
-        flash(f"The database refuses this: {reason}", "error")
-        return True
-
-
-def _columns(mapper: Mapper[Any]) -> Any:
-    return (
-        attribute.key
-        for attribute in mapper.column_attrs
-        if not looks_secret(attribute.key) and not _is_plumbing(mapper, attribute)
-    )
-
-
-def _is_plumbing(mapper: Mapper[Any], attribute: Any) -> bool:
-    """Tell whether a relation shows this foreign key better."""
-    column = attribute.columns[0]
-    return not column.primary_key and any(
-        column in relation.local_columns
-        for relation in mapper.relationships
-        if relation.direction.name == "MANYTOONE"
-    )
-
-
-def _many_to_one(mapper: Mapper[Any]) -> Any:
-    return (r.key for r in mapper.relationships if r.direction.name == "MANYTOONE")
-
-
-def _relations(mapper: Mapper[Any]) -> Any:
-    return (
-        relation.key
-        for relation in mapper.relationships
-        if not relation.viewonly and relation.direction.name != "ONETOMANY"
-    )
-
-
-def _texts(mapper: Mapper[Any]) -> Any:
-    return (
-        attribute.key
-        for attribute in mapper.column_attrs
-        if not looks_secret(attribute.key)
-        and isinstance(attribute.columns[0].type, sa.String)
-        and not isinstance(attribute.columns[0].type, sa.Enum)
-    )
-
-
-def _editable(mapper: Mapper[Any]) -> Any:
-    for attribute in mapper.column_attrs:
-        column = attribute.columns[0]
-        if looks_secret(attribute.key) or _is_plumbing(mapper, attribute):
-            continue
-        if isinstance(column, sa.Column) and not _is_made_by_database(column):
-            yield attribute.key
-
-
-def _is_made_by_database(column: sa.Column[Any]) -> bool:
-    if column.computed is not None:
-        return True
-    generated = column.default is not None or column.server_default is not None
-    alone = column.table.autoincrement_column is column
-    return column.primary_key and (generated or alone)
+    def _may_look_up(self) -> bool:
+        loader = self._form_ajax_refs.get(request.args.get("name"))
+        model = getattr(loader, "model", None)
+        return model is None or bool(self.admin.may_see(model))

@@ -1,0 +1,118 @@
+"""What a model tells about its pages."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty
+
+from accel_admin._secrets import looks_secret
+from accel_admin._types import python_type, unwrapped
+
+
+def shown_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the columns to show: no secrets, and no key that a relation shows."""
+    return [
+        attribute.key
+        for attribute in _public(mapper)
+        if attribute.columns[0].primary_key or not _relation_shows(mapper, attribute)
+    ]
+
+
+def filter_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the columns to filter by."""
+    return [a.key for a in _public(mapper) if isinstance(a.columns[0], sa.Column)]
+
+
+def text_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the columns to search in."""
+    return [
+        attribute.key
+        for attribute in _public(mapper)
+        if _is_text(attribute.columns[0].type)
+    ]
+
+
+def form_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the columns to fill in."""
+    return [
+        attribute.key
+        for attribute in _public(mapper)
+        if isinstance(attribute.columns[0], sa.Column)
+        and not _relation_shows(mapper, attribute)
+        and not _is_generated(attribute.columns[0])
+    ]
+
+
+def key_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the attributes of the primary key."""
+    return [mapper.get_property_by_column(c).key for c in mapper.primary_key]
+
+
+def secret_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the columns that look like a secret."""
+    return [a.key for a in mapper.column_attrs if looks_secret(a.key)]
+
+
+def to_one(mapper: Mapper[Any]) -> list[str]:
+    """Return the relations to one other row, which a list has room for."""
+    return [r.key for r in mapper.relationships if _is_to_one(r)]
+
+
+def linked(mapper: Mapper[Any]) -> list[str]:
+    """Return the relations that a form may change.
+
+    The rows of a one-to-many relation are changed in forms of their own, or inline.
+    """
+    return [
+        relation.key
+        for relation in mapper.relationships
+        if not relation.viewonly and relation.direction.name != "ONETOMANY"
+    ]
+
+
+def time_column(mapper: Mapper[Any]) -> str | None:
+    """Return the column that tells when a row came, or None."""
+    times = [
+        attribute.key
+        for attribute in _public(mapper)
+        if python_type(attribute.columns[0].type) is dt.datetime
+    ]
+    named = [name for name in times if name.startswith(("created", "inserted"))]
+    return next(iter(named or times), None)
+
+
+def _public(mapper: Mapper[Any]) -> Iterator[ColumnProperty[Any]]:
+    return (
+        attribute
+        for attribute in mapper.column_attrs
+        if not attribute.key.startswith("_") and not looks_secret(attribute.key)
+    )
+
+
+def _is_text(column_type: Any) -> bool:
+    plain = unwrapped(column_type)
+    return isinstance(plain, sa.String) and not isinstance(plain, sa.Enum)
+
+
+def _is_to_one(relation: RelationshipProperty[Any]) -> bool:
+    return relation.direction.name == "MANYTOONE"
+
+
+def _relation_shows(mapper: Mapper[Any], attribute: ColumnProperty[Any]) -> bool:
+    column = attribute.columns[0]
+    return any(
+        column in relation.local_columns
+        for relation in mapper.relationships
+        if _is_to_one(relation)
+    )
+
+
+def _is_generated(column: sa.Column[Any]) -> bool:
+    if column.computed is not None:
+        return True
+    if not column.primary_key:
+        return False
+    given = column.default is not None or column.server_default is not None
+    return given or column.table.autoincrement_column is column
