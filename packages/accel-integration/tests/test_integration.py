@@ -766,3 +766,17 @@ async def test_an_endpoint_dropped_in_the_middle_complains_not():
 
     del coro
     gc.collect()
+
+
+async def test_a_model_with_a_status_code_is_no_response():
+    class Job(BaseModel):
+        status_code: int
+
+    class Other(BaseModel):
+        status_code: int
+
+    async def made(api):
+        return Other(status_code=500)
+
+    with pytest.raises(ResponseValidationError):
+        await declare(Job, made)("http://a").call()

@@ -354,3 +354,21 @@ async def test_client_of_a_class_of_ones_own_is_mocked(tmp_path):
         shop = Shop("http://127.0.0.1:9", {"TOKEN": "t"}, client)
         with patch_integration({Shop.item: respond(json={"id": 3})}):
             assert (await shop.item(1)).id == 3
+
+
+async def test_driving_one_function_leaves_others_under_the_same_breaker_alone():
+    breaker = sp.CircuitBreaker()
+
+    @breaker
+    async def driven(): ...
+
+    @breaker
+    async def other(): ...
+
+    with FakeClock().drive(driven):
+        await driven()
+    breaker.isolate()
+
+    for call in (driven, other):
+        with pytest.raises(CircuitBreakerError):
+            await call()

@@ -31,12 +31,13 @@ class ClientPool:
             weakref.WeakKeyDictionary()
         )
         self._sync: Any = None
+        self._given_async = self._given and is_async_client(source)
         if self._given:
             watch_client(source)
 
     def for_loop(self) -> Any:
         """Return the client of the running loop."""
-        if self._given and is_async_client(self._source):
+        if self._given_async:
             return self._source
         loop = asyncio.get_running_loop()
         if (client := self._async.get(loop)) is None:
@@ -46,7 +47,7 @@ class ClientPool:
 
     def for_threads(self) -> Any:
         """Return the client of sync endpoints, which threads may share."""
-        if self._given and not is_async_client(self._source):
+        if self._given and not self._given_async:
             return self._source
         with self._lock:
             if self._sync is None:
@@ -112,7 +113,7 @@ def note_sync(response: Any) -> None:
         exchange.status = response.status_code
         exchange.retry_after = response.headers.get("retry-after")
         request = response.request
-        exchange.request = Request(str(request.url), tuple(request.headers.items()))
+        exchange.request = Request(request.url, request.headers)
 
 
 async def note_async(response: Any) -> None:

@@ -1,7 +1,7 @@
 """What a call in progress knows: its scope, its deadline, the last status seen."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ class Scope:
 class Request(NamedTuple):
     """A request that was sent; it holds secrets, and is masked where it is shown."""
 
-    url: str
-    headers: tuple[tuple[str, str], ...]
+    url: object
+    headers: Mapping[str, str]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -33,10 +33,10 @@ def curl_of(entry: Entry, endpoint: Endpoint) -> str:
     request = entry.stats_of(endpoint).last_request
     method = endpoint.httpmethod
     base = entry.declaration.base_url if entry.declaration else ""
-    url = request.url if request else join_url(base, endpoint.path)
+    url = str(request.url) if request else join_url(base, endpoint.path)
     hidden = Hidden(entry.declaration)
     lines = [f"curl --request {method} {hidden.quote(mask_url(hidden.name(url)))}"]
-    for name, value in request.headers if request else ():
+    for name, value in request.headers.items() if request else ():
         if name.lower() not in UNSHOWN and (name.lower(), value) != ANYTHING:
             lines.append(f"  --header {hidden.quote(hidden.header(name, value))}")
     if method in WITH_BODY:

@@ -402,7 +402,9 @@ class EndpointsDeclaration(ApiHTTP):
 
     def stats_of(self, endpoint: Endpoint) -> EndpointStats:
         """Return what *endpoint* has been through, called on this declaration."""
-        return self._stats.setdefault(endpoint.name, EndpointStats())
+        if (stats := self._stats.get(endpoint.name)) is None:
+            stats = self._stats.setdefault(endpoint.name, EndpointStats())
+        return stats
 
     def api_for(
         self, endpoint: Endpoint, args: tuple[Any, ...], kwargs: dict[str, Any]

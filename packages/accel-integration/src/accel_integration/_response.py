@@ -122,7 +122,8 @@ class Received:
     def read(cls, value: Any, exchange: Exchange) -> "Received":
         """Look at *value*, which is a response or what was made of one."""
         status = getattr(value, "status_code", None)
-        if not isinstance(status, int) or not hasattr(value, "json"):
+        is_response = all(hasattr(value, name) for name in ("content", "headers"))
+        if not isinstance(status, int) or not is_response:
             return cls(value, exchange.status, exchange.retry_after)
         try:
             data = value.json() if value.content else None
@@ -202,12 +203,16 @@ class ResponseSchema:
         """Return what fits best, if anything does, and what is wrong with the rest."""
         fitting: list[tuple[Fit, Any]] = []
         errors: list[str] = []
-        for alternative in self._candidates(received):
+        candidates = self._candidates(received)
+        is_contested = len(candidates) > 1
+        for alternative in candidates:
             try:
                 value = alternative.adapter.validate_python(received.data)
             except ValidationError as exc:
                 errors += self._reasons(alternative, exc)
                 continue
+            if not (is_contested or received.is_error):
+                return [value], []
             fit = fit_of(value, received.data)
             if self._is_credible(alternative, fit, received):
                 fitting.append((fit, value))

@@ -63,8 +63,8 @@ class Strategy:
     def doubts(self, inner: "Strategy") -> str | None:
         """Say why this strategy should perhaps not be outside of *inner*."""
 
-    def forget_states(self) -> None:
-        """Forget what was learnt, for instance because the clock was replaced."""
+    def forget_states(self, endpoint: str) -> None:
+        """Forget what was learnt of *endpoint*, because the clock was replaced."""
 
 
 class StatefulStrategy(Strategy, Generic[S]):
@@ -93,9 +93,10 @@ class StatefulStrategy(Strategy, Generic[S]):
         hub.forward_to(weaver.hub)
         return weaver.bind(stem, state)
 
-    def forget_states(self) -> None:
-        self._states.clear()
-        self._hubs.clear()
+    def forget_states(self, endpoint: str) -> None:
+        for scope in list(self._states):
+            if scope.endpoint in (endpoint, self.key):
+                del self._states[scope], self._hubs[scope]
 
     def _state_of(self, scope: Scope) -> tuple[S, Hub]:
         if self.key is not None:
@@ -169,7 +170,7 @@ class Plan:
     def reset(self) -> None:
         """Begin anew with fresh states, as the strategies and their clocks are now."""
         for strategy in self.strategies:
-            strategy.forget_states()
+            strategy.forget_states(self.endpoint)
         self._at_origin.clear()
         fresh = self.weave(Scope(self.endpoint), self.func)
         self._woven.__globals__.update(fresh.__globals__)
