@@ -9,7 +9,8 @@ import textwrap
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI
-from sqlalchemy import func, select, text
+from sqlalchemy import create_engine, func, select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from accel_db import ConfigurationError, Orm, OrmAsync
@@ -18,6 +19,7 @@ from accel_db.testing import (
     check_test_database,
     create_database,
     drop_database,
+    ensure_database,
     postgres_server,
     rollback_sandbox,
     track_queries,
@@ -141,6 +143,23 @@ def test_only_the_name_makes_a_test_database(url):
 )
 def test_test_databases(url):
     check_test_database(url)
+
+
+def test_a_missing_database_is_made_and_one_that_is_there_stays(postgres):
+    url = make_url(postgres).set(database="test_made_if_missing")
+
+    ensure_database(url)
+    ensure_database(url)
+
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT current_database()")) == url.database
+    engine.dispose()
+    drop_database(url)
+
+
+def test_sqlite_needs_no_making():
+    ensure_database("sqlite:///test_nowhere.db")
 
 
 def test_databases_come_and_go(postgres):

@@ -1,14 +1,19 @@
 """What `base_pattern` gives to an application."""
 
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import pytest
 import pytz
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from accel_cache import Cache
 from accel_db import MainDatabaseManager
 from accel_pattern import InvalidVersionError, base_pattern
+from accel_viewset import FullViewSet
 
 
 def test_needs_nothing_but_an_app(app, browse):
@@ -299,3 +304,35 @@ class TestLifespan:
             assert client.get("/").json() == 42
 
         assert seen == ["open", "app starts", "app ends", "close"]
+
+    def test_plain_writes_invalidate_what_a_view_set_cached(self, browse):
+        cache = Cache()
+        manager = MainDatabaseManager("sqlite://", name="views", DEV_STATUS=True)
+
+        class Row(manager.Base):
+            __tablename__ = "rows"
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        class Item(BaseModel):
+            id: int
+
+        class Rows(FullViewSet):
+            db_model, pydantic_model, cache_class = Row, Item, cache
+
+        router = APIRouter()
+        router.views = [Rows().as_view(router, prefix="/row")]
+        app = base_pattern(FastAPI(), (router,), database_manager=manager)
+        manager.create_all()
+
+        @app.post("/plain")
+        def plain(session: Annotated[Session, Depends(manager.get_session)]) -> None:
+            session.add(Row())
+            session.commit()
+
+        client = browse(app)
+        seen = [client.get("/row") for _ in range(2)]
+        client.post("/plain").raise_for_status()
+        seen.append(client.get("/row"))
+
+        assert [answer.headers["x-cache"] for answer in seen] == ["MISS", "HIT", "MISS"]
+        assert len(seen[-1].json()) == 1

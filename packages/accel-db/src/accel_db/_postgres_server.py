@@ -134,6 +134,20 @@ def create_database(server_url: str | URL, name: str | None = None) -> str:
     return make_url(server_url).set(database=name).render_as_string(hide_password=False)
 
 
+def ensure_database(url: str | URL) -> None:
+    """Create the database of *url* if its server does not have it; SQLite needs none."""
+    sync = database_urls(url).sync
+    if sync.get_backend_name() == "sqlite":
+        return
+    known = text("SELECT 1 FROM pg_database WHERE datname = :name")
+    engine = create_engine(sync.set(database="postgres"))
+    with engine.connect() as connection:
+        missing = not connection.scalar(known, {"name": sync.database})
+    engine.dispose()
+    if missing:
+        create_database(sync.set(database="postgres"), sync.database)
+
+
 def drop_database(url: str | URL) -> None:
     """Drop the database of *url*, even if somebody is connected to it."""
     parsed = make_url(url)

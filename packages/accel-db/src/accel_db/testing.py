@@ -28,6 +28,7 @@ from accel_db._postgres_server import (
     check_test_database,
     create_database,
     drop_database,
+    ensure_database,
     postgres_server,
 )
 from accel_db._sandbox import rollback_sandbox
@@ -44,6 +45,7 @@ __all__ = [
     "db_session",
     "drop_database",
     "engine",
+    "ensure_database",
     "postgres_server",
     "rollback_sandbox",
     "track_queries",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -41,6 +42,7 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
     origins: Sequence[str] | None = None,
     useintegration: Sequence[EndpointsDeclaration] | None = None,
     *,
+    caches: Sequence[Any] = (),
     version: str | None = None,
     probes: Mapping[str, Probe] | None = None,
 ) -> FastAPI:
@@ -61,6 +63,9 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
             `None` or `["*"]` lets any origin call, without credentials; an empty
             list lets none.
         useintegration: Integrations to open, close, and describe at `/docintegration`.
+        caches: Caches, or Redis clients of `cache_redis`: what *database_manager*
+            commits invalidates their tags, and they are closed with the application.
+            Those of view sets are found.
         version: The version; wins over `version.toml` and over the application's own.
         probes: More checks for `/readyz`, by name. A probe fails by raising, by
             answering `False`, or by taking longer than two seconds.
@@ -71,8 +76,8 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
     _set_state(app, timezone, cache_status, database_manager, secret_key)
     if debug is not None:
         app.debug = debug
-    found = read_version(Path(base_dir)) if base_dir is not None else None
-    app.version = version or found or app.version
+    written = read_version(Path(base_dir)) if base_dir is not None else None
+    app.version = version or written or app.version
     app.add_middleware(ServiceLayer)
     _allow_origins(app, origins)
     _answer_errors(app)
@@ -84,7 +89,8 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
     serve_docs_offline(app)
     if useintegration:
         mount_docintegration(app, useintegration)
-    compose(app, database_manager, useintegration or ())
+    found = [c for v in _views(routers) if (c := getattr(v, "cache_class", None))]
+    compose(app, database_manager, useintegration or (), [*caches, *found])
     return app
 
 
@@ -132,5 +138,9 @@ def _include(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     tags = app.openapi_tags = list(app.openapi_tags or ())
     for router in routers:
         app.include_router(router)
-        tags += [view.openapi_tag for view in getattr(router, "views", ())]
+    tags += [view.openapi_tag for view in _views(routers)]
     tags.append({"name": "common", "description": "Endpoints that every service has"})
+
+
+def _views(routers: Sequence[APIRouter]) -> list[Any]:
+    return [view for router in routers for view in getattr(router, "views", ())]

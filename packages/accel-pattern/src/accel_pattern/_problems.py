@@ -87,10 +87,10 @@ def describe(request: Request, status: int, seconds: float | None = None) -> str
 
 
 def _cause(exc: BaseException | None) -> str:
-    """Return what the log says of *exc*: nothing of what the client sent."""
+    """Return what the log says of *exc*, in one line: nothing of what was sent."""
     if exc is None or isinstance(exc, HTTPException | RequestValidationError):
         return ""
-    return f"{type(exc).__name__}: {exc}"
+    return f"{type(exc).__name__}: {exc}".splitlines()[0]
 
 
 def _title(status: int) -> str:

@@ -20,10 +20,9 @@ from typing import ClassVar, Self
 
 import httpx2
 import pytest
-from accel_viewset.testing import check_response_json, rm_key_from_deep_dict
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 
@@ -35,6 +34,7 @@ from accel_db.testing import (
     check_test_database,
     create_database,
     drop_database,
+    ensure_database,
     postgres_server,
     rollback_sandbox,
     track_queries,
@@ -49,6 +49,7 @@ from accel_integration.testing import (
 )
 from accel_pattern._errors import NoTestSettingError
 from accel_pattern._namedtuple import to_namedtuple
+from accel_viewset.testing import check_response_json, rm_key_from_deep_dict
 
 __all__ = [
     "BaseAuthJwtPytest",
@@ -70,7 +71,9 @@ __all__ = [
     "db_manager",
     "db_session",
     "drop_database",
+    "empty_tables",
     "engine",
+    "ensure_database",
     "fail",
     "fixtures",
     "latency",
@@ -120,7 +123,7 @@ class SettingTest:
 
     def make_tables(self) -> None:
         """Create the database if it is missing, and its tables."""
-        create_database(self.DatabaseManager.database_url)
+        ensure_database(self.DatabaseManager.database_url)
         if not self.alembic_migrate:
             self.DatabaseManager.create_all()
             return
@@ -128,6 +131,12 @@ class SettingTest:
         from alembic.config import Config
 
         command.upgrade(Config(Path("alembic.ini")), "head")
+
+    def drop_tables(self) -> None:
+        """Drop the tables, and what Alembic noted of them."""
+        self.DatabaseManager.drop_all()
+        with self.DatabaseManager.engine.begin() as connection:
+            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
 
 
 def _setting() -> SettingTest:
@@ -155,33 +164,37 @@ def test_database(db_manager: MainDatabaseManager) -> Iterator[MainDatabaseManag
     setting.make_tables()
     yield db_manager
     if not setting.keepdb:
-        db_manager.drop_all()
+        setting.drop_tables()
     db_manager.dispose()
 
 
 @pytest.fixture
-def _empty_tables(test_database: MainDatabaseManager) -> Iterator[None]:
+def empty_tables(test_database: MainDatabaseManager) -> Iterator[None]:
+    """Empty the tables after the test."""
     yield
     test_database.clear_all()
 
 
 @pytest.fixture
-def engine(test_database: MainDatabaseManager, _empty_tables: None) -> Engine:
+def engine(test_database: MainDatabaseManager, empty_tables: None) -> Engine:
     """Provide the sync engine; the tables are emptied after the test."""
+    del empty_tables
     return test_database.engine
 
 
 @pytest.fixture
-def aengine(test_database: MainDatabaseManager, _empty_tables: None) -> AsyncEngine:
+def aengine(test_database: MainDatabaseManager, empty_tables: None) -> AsyncEngine:
     """Provide the async engine; the tables are emptied after the test."""
+    del empty_tables
     return test_database.aengine
 
 
 @pytest.fixture
 def db_session(
-    test_database: MainDatabaseManager, _empty_tables: None
+    test_database: MainDatabaseManager, empty_tables: None
 ) -> Iterator[Session]:
     """Provide a session; the tables are emptied after the test."""
+    del empty_tables
     with test_database.session() as session:
         yield session
 
@@ -197,8 +210,9 @@ def common_client(
 
 
 @pytest.fixture
-def client(common_client: TestClient, _empty_tables: None) -> Iterator[TestClient]:
+def client(common_client: TestClient, empty_tables: None) -> Iterator[TestClient]:
     """Provide a client; afterwards its headers and cookies are as they were."""
+    del empty_tables
     headers = common_client.headers.copy()
     yield common_client
     common_client.headers = headers
@@ -206,11 +220,12 @@ def client(common_client: TestClient, _empty_tables: None) -> Iterator[TestClien
 
 
 @pytest.fixture
-def aclient(common_client: TestClient, _empty_tables: None) -> httpx2.AsyncClient:
+def aclient(common_client: TestClient, empty_tables: None) -> httpx2.AsyncClient:
     """Provide a client for async tests, in the loop of the test.
 
     The application was started by `common_client`, in a loop of its own.
     """
+    del empty_tables
     transport = httpx2.ASGITransport(common_client.app)
     return httpx2.AsyncClient(transport=transport, base_url="http://testserver")
 

@@ -4,11 +4,14 @@ from accel_pattern.testing import (
     aengine,
     apply_fixture_db,
     client,
+    common_client,
     db_manager,
     db_session,
+    empty_tables,
     engine,
     fixtures,
     test_app,
+    test_database,
     track_queries,
 )
 
@@ -16,10 +19,13 @@ __all__ = [
     "aengine",
     "apply_fixture_db",
     "client",
+    "common_client",
     "db_manager",
     "db_session",
+    "empty_tables",
     "engine",
     "fixtures",
     "test_app",
+    "test_database",
     "track_queries",
 ]

@@ -3,10 +3,23 @@
 from accel_pattern.testing import (
     aengine,
     client,
+    common_client,
     db_manager,
     db_session,
+    empty_tables,
     engine,
     test_app,
+    test_database,
 )
 
-__all__ = ["aengine", "client", "db_manager", "db_session", "engine", "test_app"]
+__all__ = [
+    "aengine",
+    "client",
+    "common_client",
+    "db_manager",
+    "db_session",
+    "empty_tables",
+    "engine",
+    "test_app",
+    "test_database",
+]
