@@ -1,6 +1,8 @@
 """Django-REST-like view sets for FastAPI."""
 
+from accel_viewset._actions import action
 from accel_viewset._app_orm import AppOrm
+from accel_viewset._bulk import ViewSetBulk
 from accel_viewset._caching import connect
 from accel_viewset._errors import (
     ConfigurationError,
@@ -18,12 +20,19 @@ from accel_viewset._errors import (
     ViewSetError,
 )
 from accel_viewset._generic import BaseViewSet, GenericViewSet
+from accel_viewset._idempotency import (
+    IdempotencyStore,
+    MemoryIdempotency,
+    RedisIdempotency,
+)
 from accel_viewset._paginators import (
     BasePaginatorClass,
     CursorPaginator,
     DefaultPaginator,
     LimitOffsetPaginator,
 )
+from accel_viewset._permissions import Permission
+from accel_viewset._throttling import Throttle
 from accel_viewset._view_sets import (
     FullViewSet,
     ReadOnlyViewSet,
@@ -48,15 +57,21 @@ __all__ = [
     "IdempotencyKeyInFlight",
     "IdempotencyKeyMissing",
     "IdempotencyKeyReused",
+    "IdempotencyStore",
     "LimitOffsetPaginator",
+    "MemoryIdempotency",
     "MissingExtra",
     "MissingManager",
     "OutOfScope",
+    "Permission",
     "PermissionRefused",
     "PreconditionFailed",
     "PreconditionRequired",
     "ReadOnlyViewSet",
+    "RedisIdempotency",
+    "Throttle",
     "TooManyRequests",
+    "ViewSetBulk",
     "ViewSetCreate",
     "ViewSetDelete",
     "ViewSetError",
@@ -64,5 +79,6 @@ __all__ = [
     "ViewSetPartialUpdate",
     "ViewSetRetrieve",
     "ViewSetUpdate",
+    "action",
     "connect",
 ]

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from sqlalchemy import Select, inspect, select
+from sqlalchemy import Select, inspect
 from sqlalchemy.orm import Mapper
 
-from accel_db import MainDatabaseManager, NotFound, OrmAsync
-from accel_viewset._app_orm import MANAGER, AppOrm, manager_of
+from accel_db import MainDatabaseManager
+from accel_viewset._actions import actions_of
+from accel_viewset._app_orm import MANAGER, manager_of
 from accel_viewset._caching import cache_of, cached, connect, tables_read
 from accel_viewset._errors import ConfigurationError
+from accel_viewset._expansion import Expansion
+from accel_viewset._fast_lane import FastLane
 from accel_viewset._filters import FilterSet
+from accel_viewset._guards import Guards
+from accel_viewset._idempotency import IdempotencyStore, MemoryIdempotency
 from accel_viewset._keys import Key
-from accel_viewset._paginators import BasePaginatorClass
+from accel_viewset._parents import Parents
+from accel_viewset._permissions import checks_rows
 from accel_viewset._rendering import Renderer
 from accel_viewset._routing import ViewSetRouter
 from accel_viewset._schemas import (
@@ -24,10 +30,9 @@ from accel_viewset._schemas import (
     related_names,
     update_schema,
 )
+from accel_viewset._throttling import Throttle
 
-_JSON = "application/json"
 _EAGER = frozenset({"joined", "selectin", "subquery", "immediate"})
-ORM = Depends(AppOrm.aget_orm)
 
 
 class BaseViewSet:
@@ -50,19 +55,19 @@ class GenericViewSet(BaseViewSet):
     """What a client sends to replace; by default without keys and server columns."""
     tags: list[str]
     """Tags in OpenAPI; by default the name of the class."""
+    deep_schema: bool = False
+    """Read and write nested schemas as related rows."""
+    expand: Sequence[str] = ()
+    """Relations that a client may ask for with `?expand=`; others stay unread."""
+    type_item_id: Any = None
+    """The type of keys in paths; by default that of the column."""
+    database_manager: MainDatabaseManager | None = None
+    """The database; by default `app.state.DATABASE_MANAGER`."""
+
     paginator_class: Any = None
     page_size: int = 10
     max_limit: int = 1000
     """The most that one response lists; a client that asks for more gets this."""
-    cache_class: Any = None
-    """A Redis client, or an `accel_cache.Cache`, for list and retrieve."""
-    cache_ttl: timedelta | float = timedelta(seconds=3)
-    deep_schema: bool = False
-    """Read and write nested schemas as related rows."""
-    dependencies: Sequence[Any] = ()
-    """Dependencies of every route, such as `Depends(jwt_auth)`."""
-    type_item_id: Any = None
-    """The type of keys in paths; by default that of the column."""
     filters: Sequence[str] | Mapping[str, Sequence[str]] = ()
     """Columns that clients may filter by; a mapping names the look-ups, too."""
     ordering: Sequence[str] = ()
@@ -71,35 +76,63 @@ class GenericViewSet(BaseViewSet):
     """The order without a wish; `-name` reverses. The key always decides ties."""
     search: Sequence[str] = ()
     """Text columns that `?search=` looks into."""
-    database_manager: MainDatabaseManager | None = None
-    """The database; by default `app.state.DATABASE_MANAGER`."""
+
+    dependencies: Sequence[Any] = ()
+    """Dependencies of every route, such as `Depends(jwt_auth)`."""
+    action_dependencies: Mapping[str, Sequence[Any]] = {}
+    """More dependencies, by action: `{"create": [Depends(admin)]}`."""
+    permissions: Sequence[Any] = ()
+    """Objects like `Permission`, all of which must agree."""
+    throttle: Throttle | None = None
+    """How often one client may ask."""
+    parents: Mapping[str, str] = {}
+    """Columns that parameters of the prefix fix: `{"user_id": "owner_id"}`."""
+
+    cache_class: Any = None
+    """A Redis client, or an `accel_cache.Cache`, for list and retrieve."""
+    cache_ttl: timedelta | float = timedelta(seconds=3)
+    cache_scope: Any = None
+    """For whom a response is cached: `"auto"` (who has the same credentials) or a
+    function of the request. It must be said where `scope_query` or the permissions
+    look at the request."""
+    cache_tags: Sequence[str] = ()
+    """Tables that responses depend on, beside those of the schema."""
+    etag: bool | Literal["required"] = False
+    """Send `ETag` and honour `If-Match`; `"required"` refuses writes without it."""
+    idempotent_create: bool | IdempotencyStore = False
+    """Honour `Idempotency-Key`: in this process, or on a store such as
+    `RedisIdempotency`."""
 
     router: ViewSetRouter
     prefix: str
     name_pk: str
     openapi_tag: dict[str, Any]
 
+    def scope_query(self, statement: Select[Any], request: Request) -> Any:
+        """Narrow *statement* to the rows that *request* may see and change.
+
+        Override it (it may be async), for all actions at once.
+        """
+        del request
+        return statement
+
     def as_view(self, router: APIRouter, prefix: str) -> Self:
         """Register the endpoints on *router* under *prefix*, and return the view set.
 
         Raises:
-            ConfigurationError: an attribute contradicts the model.
+            ConfigurationError: an attribute contradicts the model, or another one.
         """
         cls = type(self)
         self.prefix = prefix
         self.tags = list(getattr(self, "tags", [cls.__name__]))
         self.dependencies = list(self.dependencies)
-        self._mapper: Mapper[Any] = self._checked_model()
-        self._key = Key.of(self._mapper, cls.type_item_id)
-        self.type_item_id = self._key.annotation
-        self.name_pk = self._key.names[0]
+        self._set_model(cls.type_item_id)
         self._set_schemas()
-        self._set_filters()
+        self._set_guards()
         self._set_cache()
-        self.router = ViewSetRouter(self, self.dependencies)
-        for base in cls.__mro__:
-            if "_register_endpoint" in vars(base):
-                vars(base)["_register_endpoint"](self)
+        self._set_lane()
+        self.router = ViewSetRouter(self)
+        self._register_everything()
         router.include_router(self.router)
         self.openapi_tag = {"name": self.tags[0], "description": str(self)}
         return self
@@ -116,42 +149,63 @@ class GenericViewSet(BaseViewSet):
         title = (type(self).__doc__ or "").strip() or type(self).__name__
         return f"{title}: {' '.join(facts)}"
 
-    # Mounting
+    def _refuse(self, attribute: str, reason: object) -> ConfigurationError:
+        return ConfigurationError(type(self).__name__, attribute, str(reason))
 
-    def _checked_model(self) -> Mapper[Any]:
+    def _set_model(self, key_type: Any) -> None:
         model = getattr(self, "db_model", None)
         mapper = inspect(model, raiseerr=False) if model is not None else None
         if not isinstance(mapper, Mapper):
-            raise self._refuse("db_model", f"{model!r} is no mapped class")
+            raise self._refuse("db_model", f"{model!r} is no mapped class.")
         if not hasattr(self, "pydantic_model"):
-            raise self._refuse("pydantic_model", "it is missing")
-        return mapper
-
-    def _refuse(self, attribute: str, reason: str) -> ConfigurationError:
-        return ConfigurationError(type(self).__name__, attribute, reason)
+            raise self._refuse("pydantic_model", "it is missing.")
+        self._mapper: Mapper[Any] = mapper
+        self._key = Key.of(mapper, key_type)
+        self.type_item_id = self._key.annotation
+        self.name_pk = self._key.names[0]
 
     def _set_schemas(self) -> None:
         model, mapper = self.pydantic_model, self._mapper
-        self._check_relationships()
+        try:
+            self._parents = Parents(mapper, self.prefix, self.parents)
+        except ValueError as exc:
+            raise self._refuse("parents", exc) from exc
+        hidden = self._parents.columns
         if not hasattr(self, "create_schema"):
-            self.create_schema = create_schema(model, mapper)
+            self.create_schema = create_schema(model, mapper, hidden)
         if not hasattr(self, "update_schema"):
-            self.update_schema = update_schema(model, mapper)
+            self.update_schema = update_schema(model, mapper, hidden)
         self._patch_schema = patch_schema(self.update_schema, model.__name__)
+        self._created = self._parents.extended(self.create_schema)
         self._renderer = Renderer(model)
+        try:
+            self._expansion = Expansion(
+                model, mapper, self.expand, deep=self.deep_schema
+            )
+        except ValueError as exc:
+            raise self._refuse("expand", exc) from exc
+        self._check_relationships()
 
     def _check_relationships(self) -> None:
         if self.deep_schema:
             return
         for name in related_names(self.pydantic_model, self._mapper):
-            if self._mapper.relationships[name].lazy not in _EAGER:
+            loaded = self._mapper.relationships[name].lazy in _EAGER
+            if not loaded and name not in self.expand:
                 raise self._refuse(
                     "pydantic_model",
-                    f"{name!r} is a relationship, which is not loaded; set "
-                    "`deep_schema = True`",
+                    f"{name!r} is a relationship, which nothing loads. Set "
+                    "`deep_schema = True`, or name it in `expand`.",
                 )
 
-    def _set_filters(self) -> None:
+    def _set_guards(self) -> None:
+        self._is_scoped = type(
+            self
+        ).scope_query is not GenericViewSet.scope_query or bool(self._parents)
+        self._checks_rows = any(map(checks_rows, self.permissions))
+        self._guards = Guards(self)
+        store = MemoryIdempotency() if self.idempotent_create is True else None
+        self._idempotency: Any = store or self.idempotent_create or None
         try:
             self._filters = FilterSet(
                 self._mapper,
@@ -161,13 +215,61 @@ class GenericViewSet(BaseViewSet):
                 self.default_ordering,
             )
         except ValueError as exc:
-            raise self._refuse("filters", str(exc)) from exc
+            raise self._refuse("filters", exc) from exc
 
     def _set_cache(self) -> None:
         self._cache: Any = None
-        if self.cache_class is not None:
-            self._cache = cache_of(self.cache_class, type(self).__name__)
-        self._tables = tables_read(self._mapper, self.pydantic_model)
+        if self.cache_class is None:
+            return
+        looks = self._checks_rows or (
+            type(self).scope_query is not GenericViewSet.scope_query
+        )
+        if looks and self.cache_scope is None:
+            raise self._refuse(
+                "cache_class",
+                "what is read depends on the request, so the cache must know for whom "
+                'it keeps a response. Set `cache_scope = "auto"` if `Authorization` and '
+                "cookies tell, or to a function of the request.",
+            )
+        self._cache = cache_of(self.cache_class, type(self).__name__)
+
+    def _set_lane(self) -> None:
+        custom = type(self).scope_query is not GenericViewSet.scope_query
+        plain = custom or self._checks_rows or self.deep_schema or self.expand
+        self._lane = None if plain else FastLane.of(self._renderer, self._mapper)
+
+    def _register_everything(self) -> None:
+        for action in actions_of(type(self)):
+            self.router.action = action.name
+            self.router.add_api_route(
+                f"{self.prefix}{action.route}",
+                getattr(self, action.name),
+                methods=list(action.methods),
+                **{"tags": list(self.tags), **action.options},
+            )
+        # A fixed path such as `/bulk` must come before `/{item_id}`.
+        bases = [b for b in type(self).__mro__ if "_register_endpoint" in vars(b)]
+        for base in sorted(bases, key=lambda b: not getattr(b, "_fixed_paths", False)):
+            self.router.action = None
+            vars(base)["_register_endpoint"](self)
+        unknown = set(self.action_dependencies) - self.router.actions
+        if unknown:
+            raise self._refuse(
+                "action_dependencies",
+                f"there is no action {sorted(unknown)}, only "
+                f"{sorted(self.router.actions)}.",
+            )
+
+    def _register(self, action: str) -> None:
+        """Call the method *action*, and know its routes by this name."""
+        self.router.action = action
+        getattr(self, action)()
+
+    # What the router asks
+
+    def guards(self, action: str) -> list[Any]:
+        """Return the dependencies of the routes of *action*."""
+        return self._guards.of(action)
 
     def enter(self, request: Request) -> None:
         """Prepare the answer to *request*: which database, and which cache follows it."""
@@ -189,55 +291,22 @@ class GenericViewSet(BaseViewSet):
         """Register *endpoint*, whose parameters have *types*, and return it."""
         endpoint.__annotations__.update(types)
         if cacheable and self._cache is not None:
+            tables = tables_read(self._mapper, self.pydantic_model)
             endpoint = cached(
-                endpoint, self._cache, self.cache_ttl, self._tables, "auto"
+                endpoint,
+                self._cache,
+                self.cache_ttl,
+                tables | set(self.cache_tags),
+                self.cache_scope or "auto",
             )
         self.router.add_api_route(
             f"{self.prefix}{path}",
             endpoint,
             methods=[method],
             tags=list(self.tags),
-            dependencies=self.dependencies,
             **options,
         )
         return endpoint
-
-    # Reading
-
-    def _rows(self, request: Request) -> Select[Any]:
-        del request
-        return select(self.db_model)
-
-    @property
-    def _deep(self) -> Any:
-        return self.pydantic_model if self.deep_schema else False
-
-    async def _found(self, item_id: Any, aorm: OrmAsync) -> Any:
-        found = await aorm.get_item(
-            self.db_model, self._parts(item_id), deep=self._deep
-        )
-        if found is None:
-            raise self._missing(item_id)
-        return found
-
-    def _parts(self, item_id: Any) -> tuple[object, ...]:
-        return self._key.parts(item_id)
-
-    def _missing(self, item_id: Any) -> NotFound:
-        shown = item_id if isinstance(item_id, (int, tuple)) else str(item_id)
-        return NotFound(self.db_model.__name__, shown)
-
-    @property
-    def _paginator(self) -> type[BasePaginatorClass]:
-        paginator: type[BasePaginatorClass] = self.paginator_class
-        return paginator
-
-    def _reply(self, body: bytes, injected: Response, status: int = 200) -> Response:
-        """Return a response with the headers that dependencies set."""
-        response = Response(body, status, media_type=_JSON)
-        if self._cache is None or status != 200:  # noqa: PLR2004  # the cache adds them itself
-            response.raw_headers.extend(injected.raw_headers)
-        return response
 
 
 def _name_of(dependency: Any) -> str:

@@ -31,7 +31,7 @@ class Key:
         return cls(mapper, names, annotation or _annotation(columns, names))
 
     @property
-    def criteria_columns(self) -> Sequence[Any]:
+    def columns(self) -> Sequence[Any]:
         """Return the attributes of the model, in the order of the key."""
         return [getattr(self.mapper.class_, name) for name in self.names]
 

@@ -18,13 +18,16 @@ class Listing:
     order: Sequence[Any]
     key: Sequence[Any]
     deep: Any
+    columns: Sequence[Any] | None
+    """What to read instead of objects, if that will do."""
 
     async def items(self, *, offset: int, limit: int) -> Sequence[Any]:
         """Return the rows at *offset*, in an order that never changes."""
         statement = self.statement.order_by(*self.order, *self.key)
-        return await self.aorm.get_list(
-            statement.offset(offset).limit(limit), deep=self.deep
-        )
+        statement = statement.offset(offset).limit(limit)
+        if self.columns is not None:
+            return await self.aorm.get_list(statement.with_only_columns(*self.columns))
+        return await self.aorm.get_list(statement, deep=self.deep)
 
     async def total(self) -> int:
         """Return how many rows there are."""

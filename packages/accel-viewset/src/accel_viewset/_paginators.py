@@ -51,6 +51,12 @@ class BasePaginatorClass:
     schema hides can slip through.
     """
 
+    _fields: ClassVar[dict[str, Any]] = {
+        "page": (int, ...),
+        "size": (int, ...),
+        "count": (int, ...),
+    }
+
     class Schema(BaseModel):
         """The shape of a page."""
 
@@ -65,10 +71,19 @@ class BasePaginatorClass:
         return {"page": page, "size": size, "count": len(response), "items": response}
 
     @classmethod
+    def is_custom(cls) -> bool:
+        """Tell whether `json` or `Schema` is the user's own."""
+        base = BasePaginatorClass
+        return cls.json is not base.json or cls.Schema is not base.Schema
+
+    @classmethod
     def schema_of(cls, item: type[BaseModel]) -> type[BaseModel]:
         """Return the shape of a page of *item*."""
-        del item
-        return cls.Schema
+        if cls.is_custom():
+            return cls.Schema
+        name = f"{item.__name__}{cls.__name__.removesuffix('Paginator')}Page"
+        items: Any = (list[item], ...)  # type: ignore[valid-type]  # known at run time
+        return create_model(name, **cls._fields, items=items)
 
     @classmethod
     def parameters(cls, limits: Limits) -> Callable[..., Any]:
@@ -97,20 +112,7 @@ def _offset(page: int, size: int) -> int:
     return min((page - 1) * size, _LARGEST)
 
 
-class _TypedPaginator(BasePaginatorClass):
-    """Writes `head` and items itself: pages are typed by their item."""
-
-    _fields: ClassVar[dict[str, Any]]
-
-    @classmethod
-    def schema_of(cls, item: type[BaseModel]) -> type[BaseModel]:
-        """Return the shape of a page of *item*."""
-        name = f"{item.__name__}{cls.__name__.removesuffix('Paginator')}Page"
-        items: Any = (list[item], ...)  # type: ignore[valid-type]  # known at run time
-        return create_model(name, **cls._fields, items=items)
-
-
-class DefaultPaginator(_TypedPaginator):
+class DefaultPaginator(BasePaginatorClass):
     """Pages by number, with how many rows and pages there are."""
 
     _fields: ClassVar[dict[str, Any]] = {
@@ -120,13 +122,6 @@ class DefaultPaginator(_TypedPaginator):
         "total": (int, ...),
         "pages": (int, ...),
     }
-
-    @classmethod
-    def schema_of(cls, item: type[BaseModel]) -> type[BaseModel]:
-        """Return the shape of a page of *item*."""
-        if cls.Schema is not BasePaginatorClass.Schema:
-            return cls.Schema
-        return super().schema_of(item)
 
     @classmethod
     async def load(cls, source: Source, wanted: Any) -> Part:
@@ -139,7 +134,7 @@ class DefaultPaginator(_TypedPaginator):
         return Part({**head, "pages": -(-total // size)}, items)
 
 
-class LimitOffsetPaginator(_TypedPaginator):
+class LimitOffsetPaginator(BasePaginatorClass):
     """Parts by offset, with how many rows there are."""
 
     _fields: ClassVar[dict[str, Any]] = {
@@ -173,7 +168,7 @@ class LimitOffsetPaginator(_TypedPaginator):
         return Part(head, items)
 
 
-class CursorPaginator(_TypedPaginator):
+class CursorPaginator(BasePaginatorClass):
     """Pages by cursor: each costs the same, and new rows shift none of them.
 
     `next_cursor` is opaque, and None at the end (AIP-158).

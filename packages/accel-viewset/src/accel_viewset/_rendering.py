@@ -6,6 +6,8 @@ from typing import Any
 from fastapi.exceptions import ResponseValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from accel_viewset._paginators import BasePaginatorClass
+
 
 class Renderer:
     """Writes what the schema *model* lets through, and nothing else."""
@@ -15,13 +17,15 @@ class Renderer:
         self._one = TypeAdapter(model)
         self._many = TypeAdapter(list[model])  # type: ignore[valid-type]  # known at run time
 
-    def one(self, item: Any) -> bytes:
-        """Return *item*, an object or data, as JSON."""
-        return self._one.dump_json(_checked(self._one, item), by_alias=True)
+    def one(self, item: Any, *, hidden: set[str] | None = None) -> bytes:
+        """Return *item*, an object or data, as JSON without the fields *hidden*."""
+        found = _checked(self._one, item)
+        return self._one.dump_json(found, by_alias=True, exclude=hidden)
 
-    def many(self, items: Sequence[Any]) -> bytes:
+    def many(self, items: Sequence[Any], *, hidden: set[str] | None = None) -> bytes:
         """Return *items* as a JSON array."""
-        return self._many.dump_json(self.models(items), by_alias=True)
+        exclude = {"__all__": hidden} if hidden else None
+        return self._many.dump_json(self.models(items), by_alias=True, exclude=exclude)
 
     def models(self, items: Sequence[Any]) -> list[Any]:
         """Return *items* as objects of the schema."""
@@ -41,6 +45,16 @@ def page_bytes(head: Mapping[str, Any], items: bytes) -> bytes:
     """Return the JSON object of *head* with *items* as its last member."""
     start = _HEAD.dump_json(dict(head))
     return b'%b,"items":%b}' % (start[:-1], items)
+
+
+def custom_page(
+    paginator: type[BasePaginatorClass], wanted: Any, items: Sequence[Any]
+) -> bytes:
+    """Return the content that a paginator of the user's makes of *items*."""
+    page, size = wanted
+    content = paginator.json(page, size, items)
+    adapter = TypeAdapter(paginator.Schema)
+    return adapter.dump_json(_checked(adapter, content), by_alias=True)
 
 
 _HEAD = TypeAdapter(dict[str, Any])

@@ -1,6 +1,6 @@
 """The router of one view set: its guard, its place among others, its errors."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Request, Response
@@ -20,6 +20,12 @@ class Host(Protocol):
 
     prefix: str
     type_item_id: Any
+
+    dependencies: Sequence[Any]
+
+    def guards(self, action: str) -> list[Any]:
+        """Return the dependencies of the routes of *action*."""
+        ...
 
     def enter(self, request: Request) -> None:
         """Prepare the answer to *request*."""
@@ -75,17 +81,26 @@ class ViewSetRoute(APIRoute):
 class ViewSetRouter(APIRouter):
     """Holds the routes of one view set, each behind its dependencies."""
 
-    def __init__(self, host: Host, dependencies: list[Any]) -> None:
+    def __init__(self, host: Host) -> None:
         route_class = type("ViewSetRoute", (ViewSetRoute,), {"host": host})
-        super().__init__(dependencies=dependencies, route_class=route_class)
+        super().__init__(dependencies=host.dependencies, route_class=route_class)
+        self._host = host
+        self.action: str | None = None
+        """The action whose routes are being added; without one, the endpoint's name."""
+        self.actions: set[str] = set()
         # One look at the path spares the regular expressions of every route.
         self._start = host.prefix.partition("{")[0]
 
     def add_api_route(self, path: str, endpoint: Any, **options: Any) -> None:
-        """Add a route; a dependency that is named twice runs once."""
-        given = options.get("dependencies") or ()
+        """Add a route behind the guards of its action.
+
+        A dependency that is named twice runs once.
+        """
+        action = self.action or endpoint.__name__
+        self.actions.add(action)
+        given = [*(options.pop("dependencies", None) or ()), *self._host.guards(action)]
         own = [d for d in given if d not in self.dependencies]
-        super().add_api_route(path, endpoint, **{**options, "dependencies": own})
+        super().add_api_route(path, endpoint, dependencies=own, **options)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match only paths that contain the prefix."""

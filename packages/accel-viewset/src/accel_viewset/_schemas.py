@@ -2,10 +2,17 @@
 
 import copy
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Set as AbstractSet
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, create_model, field_validator, model_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import (
+    BaseModel,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from sqlalchemy import Column
 from sqlalchemy.orm import ColumnProperty, Mapper
@@ -19,23 +26,27 @@ class Partial(BaseModel):
     """The base of schemas whose fields may all be left out."""
 
 
-def create_schema(model: type[BaseModel], mapper: Mapper[Any]) -> type[BaseModel]:
+def create_schema(
+    model: type[BaseModel], mapper: Mapper[Any], hidden: AbstractSet[str]
+) -> type[BaseModel]:
     """Derive what a client sends to create a row: no generated key, no server column.
 
-    A key that nothing generates must be sent, of course.
+    A key that nothing generates must be sent, of course; a *hidden* column is not.
     """
     keys = {
         mapper.get_property_by_column(column).key
         for column in mapper.primary_key
         if _is_generated(column, mapper)
     }
-    return _without(model, mapper, keys, "Create")
+    return _without(model, mapper, keys | hidden, "Create")
 
 
-def update_schema(model: type[BaseModel], mapper: Mapper[Any]) -> type[BaseModel]:
+def update_schema(
+    model: type[BaseModel], mapper: Mapper[Any], hidden: AbstractSet[str]
+) -> type[BaseModel]:
     """Derive what a client sends to replace a row: the URL names the key."""
     keys = {mapper.get_property_by_column(column).key for column in mapper.primary_key}
-    return _without(model, mapper, keys, "Update")
+    return _without(model, mapper, keys | hidden, "Update")
 
 
 def patch_schema(update: type[BaseModel], name: str) -> type[BaseModel]:
@@ -54,9 +65,20 @@ def related_names(model: type[BaseModel], mapper: Mapper[Any]) -> list[str]:
     return [name for name in model.model_fields if name in mapper.relationships]
 
 
-def has_model_validators(model: type[BaseModel]) -> bool:
-    """Tell whether *model* checks its fields against each other."""
-    return bool(model.__pydantic_decorators__.model_validators)
+def check_merged(schema: type[BaseModel], row: Any, change: BaseModel) -> None:
+    """Raise unless *row* will be valid as *schema* once *change* is made to it.
+
+    Raises:
+        RequestValidationError: fields contradict each other.
+    """
+    merged = {n: getattr(row, n) for n in schema.model_fields if hasattr(row, n)}
+    merged |= {name: getattr(change, name) for name in change.model_fields_set}
+    try:
+        schema.model_validate(merged, from_attributes=True)
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False, include_context=False)
+        own = [{**error, "loc": ("body", *error["loc"])} for error in errors]
+        raise RequestValidationError(own) from exc
 
 
 def _is_generated(column: Any, mapper: Mapper[Any]) -> bool:

@@ -1,6 +1,8 @@
 """The endpoints of a view set, one class each."""
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,21 +11,30 @@ from pydantic import BaseModel
 
 from accel_db import OrmAsync
 from accel_viewset._filters import Selection
-from accel_viewset._generic import ORM, GenericViewSet
+from accel_viewset._idempotency import once
 from accel_viewset._keys import text_of
 from accel_viewset._listing import Listing
 from accel_viewset._paginators import BasePaginatorClass, Part
-from accel_viewset._rendering import page_bytes
-from accel_viewset._schemas import Partial
+from accel_viewset._rendering import custom_page, page_bytes
+from accel_viewset._rows import ORM, Rows
+from accel_viewset._schemas import Partial, check_merged
 
 _LARGEST = 2**63 - 1
-_PROBLEMS: dict[int, dict[str, Any]] = {
-    404: {"description": "There is no such row"},
-    409: {"description": "The row collides with another one"},
-}
+_MISSING = {404: {"description": "There is no such row"}}
+_COLLISION = {409: {"description": "The row collides with another one"}}
 
 
-class ViewSetList(GenericViewSet):
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the query of a list asks for."""
+
+    part: Any
+    """Whatever the paginator reads: a page, an offset, a cursor."""
+    selection: Selection
+    expand: frozenset[str]
+
+
+class ViewSetList(Rows):
     """`GET prefix`: list rows."""
 
     def _register_endpoint(self) -> None:
@@ -31,6 +42,7 @@ class ViewSetList(GenericViewSet):
         # Whoever overrides `list` means it, paginator or not.
         replaced = cls.list is not ViewSetList.list
         paged = cls.list_paginator is not ViewSetList.list_paginator
+        self.router.action = "list"
         if self.paginator_class is not None and (paged or not replaced):
             self.list_paginator()
         else:
@@ -43,18 +55,15 @@ class ViewSetList(GenericViewSet):
 
     def list_paginator(self) -> Any:
         """Register the endpoint that lists rows in pages."""
-        paginator = self._paginator
+        paginator: type[BasePaginatorClass] = self.paginator_class
 
         async def get_list_items_paginator(
-            request: Request,
-            response: Response,
-            wanted: Any,
-            selection: Any,
-            aorm: Any = ORM,
+            request: Request, response: Response, asked: Any, aorm: Any = ORM
         ) -> Any:
-            listing = self._listing(request, selection, aorm)
-            part = await paginator.load(listing, wanted)
-            return self._reply(self._page_bytes(paginator, part, wanted), response)
+            listing = await self._listing(request, asked, aorm)
+            part = await paginator.load(listing, asked.part)
+            body = self._page(paginator, part, asked)
+            return self._reply(body, response, cached=True)
 
         return self._route(
             "GET",
@@ -65,33 +74,27 @@ class ViewSetList(GenericViewSet):
             response_model=paginator.schema_of(self.pydantic_model),
         )
 
-    def _page_bytes(
-        self, paginator: type[BasePaginatorClass], part: Part, wanted: Any
+    def _page(
+        self,
+        paginator: type[BasePaginatorClass],
+        part: Part,
+        asked: Asked,
     ) -> bytes:
-        if not _is_custom(paginator):
-            return page_bytes(part.head, self._renderer.many(part.items))
-        page, size = wanted
-        content = paginator.json(page, size, self._renderer.models(part.items))
-        return (
-            paginator.Schema.model_validate(content, from_attributes=True)
-            .model_dump_json(by_alias=True)
-            .encode()
-        )
+        if not paginator.is_custom():
+            return page_bytes(part.head, self._many(part.items, asked.expand))
+        shown = [self._expansion.view(item, asked.expand) for item in part.items]
+        return custom_page(paginator, asked.part, self._renderer.models(shown))
 
     def list(self) -> Any:
         """Register the endpoint that lists rows."""
 
         async def get_list_items(
-            request: Request,
-            response: Response,
-            wanted: Any,
-            selection: Any,
-            aorm: Any = ORM,
+            request: Request, response: Response, asked: Any, aorm: Any = ORM
         ) -> Any:
-            skip, limit = wanted
-            listing = self._listing(request, selection, aorm)
+            skip, limit = asked.part
+            listing = await self._listing(request, asked, aorm)
             items = await listing.items(offset=skip, limit=limit)
-            return self._reply(self._renderer.many(items), response)
+            return self._reply(self._many(items, asked.expand), response, cached=True)
 
         def part_parameters(
             skip: Annotated[int, Query(ge=0)] = 0,
@@ -110,32 +113,71 @@ class ViewSetList(GenericViewSet):
             response_model=list[self.pydantic_model],  # type: ignore[name-defined]  # known at run time
         )
 
-    def _list_parameters(self, wanted: Callable[..., Any]) -> dict[str, Any]:
-        return {
-            "wanted": Annotated[Any, Depends(wanted)],
-            "selection": Annotated[Selection, Depends(self._filters.parameters())],
-        }
+    def _list_parameters(self, part: Callable[..., Any]) -> dict[str, Any]:
+        readers = {"part": part}
+        if self._filters:
+            readers["selection"] = self._filters.parameters()
+        if self._expansion:
+            readers["expand"] = self._expansion.parameters()
+        nothing = Asked(None, self._filters.default, frozenset())
 
-    def _listing(
-        self, request: Request, selection: Selection, aorm: OrmAsync
-    ) -> Listing:
-        statement = selection.apply(self._rows(request))
-        key = self._key.criteria_columns
-        return Listing(aorm, statement, selection.order, key, self._deep)
+        def asked(**read: Any) -> Asked:
+            return replace(nothing, **read)
+
+        asked.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # FastAPI reads it
+            [
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=Depends(reader)
+                )
+                for name, reader in readers.items()
+            ]
+        )
+        return {"asked": Annotated[Any, Depends(asked)]}
+
+    async def _listing(self, request: Request, asked: Asked, aorm: OrmAsync) -> Listing:
+        custom = self.paginator_class is not None and self.paginator_class.is_custom()
+        lane = self._lane if not custom else None
+        return Listing(
+            aorm,
+            asked.selection.apply(await self._rows(request)),
+            asked.selection.order,
+            self._key.columns,
+            self._deep(asked.expand),
+            lane.columns if lane is not None and lane.is_open else None,
+        )
 
 
-def _is_custom(paginator: type[BasePaginatorClass]) -> bool:
-    return (
-        paginator.json is not BasePaginatorClass.json
-        or paginator.Schema is not BasePaginatorClass.Schema
-    )
+class _Creating(Rows):
+    """Creates rows."""
+
+    async def db_create(self, item: Any, aorm: OrmAsync) -> object:
+        """Create the row; override it to do more."""
+        deep: Any = type(item) if self.deep_schema else False
+        row = await aorm.create_item(item, self.db_model, deep=deep)
+        return await self._completed(row, aorm)
+
+    async def _completed(self, row: Any, aorm: OrmAsync) -> Any:
+        """Load what the response needs beyond what the request named."""
+        if row is None or not self.deep_schema:
+            return row
+        return await aorm.eager_refresh(row, deep=self._deep())
+
+    async def _create(self, request: Request, item: BaseModel, aorm: OrmAsync) -> Any:
+        item = self._parents.completed(item, self._created, request)
+        if not self._is_scoped:
+            return await self.db_create(item, aorm)
+        async with aorm.transaction():
+            created = await self.db_create(item, aorm)
+            if (key := self._key.read(created)) is not None:
+                await self._check_scope(request, self._is_row(key), aorm)
+            return created
 
 
-class ViewSetCreate(GenericViewSet):
+class ViewSetCreate(_Creating):
     """`POST prefix`: create a row."""
 
     def _register_endpoint(self) -> None:
-        self.create()
+        self._register("create")
 
     def create(self) -> Any:
         """Register the endpoint that creates a row."""
@@ -143,12 +185,12 @@ class ViewSetCreate(GenericViewSet):
         async def create_item(
             request: Request, response: Response, item: Any, aorm: Any = ORM
         ) -> Any:
-            created = await self.db_create(item, aorm)
-            reply = self._reply(self._renderer.one(created), response, 201)
-            if (key := self._key.read(created)) is not None:
-                path = request.url.path.rstrip("/")
-                reply.headers["Location"] = f"{path}/{text_of(key)}"
-            return reply
+            async def make() -> Response:
+                return await self._created_reply(request, response, item, aorm)
+
+            if self._idempotency is None:
+                return await make()
+            return await once(self._idempotency, request, make)
 
         return self._route(
             "POST",
@@ -157,48 +199,68 @@ class ViewSetCreate(GenericViewSet):
             {"item": self.create_schema},
             response_model=self.pydantic_model,
             status_code=201,
-            responses={409: _PROBLEMS[409]},
+            responses=_COLLISION,
         )
 
-    async def db_create(self, item: Any, aorm: OrmAsync) -> object:
-        """Create the row; override it to do more."""
-        deep: Any = type(item) if self.deep_schema else False
-        created = await aorm.create_item(item, self.db_model, deep=deep)
-        return await self._complete(created, deep, aorm)
-
-    async def _complete(self, row: Any, deep: Any, aorm: OrmAsync) -> Any:
-        """Load what the response needs beyond what the request named."""
-        if not self.deep_schema or deep is self.pydantic_model:
-            return row
-        return await aorm.eager_refresh(row, deep=self._deep)
+    async def _created_reply(
+        self, request: Request, response: Response, item: Any, aorm: OrmAsync
+    ) -> Response:
+        created = await self._create(request, item, aorm)
+        reply = self._reply(self._one(created), response, status=201)
+        if (key := self._key.read(created)) is not None:
+            path = request.url.path.rstrip("/")
+            reply.headers["Location"] = f"{path}/{text_of(key)}"
+        return reply
 
 
-class ViewSetRetrieve(GenericViewSet):
+class ViewSetRetrieve(Rows):
     """`GET prefix/{item_id}`: read a row."""
 
     def _register_endpoint(self) -> None:
-        self.retrieve()
+        self._register("retrieve")
 
     def retrieve(self) -> Any:
         """Register the endpoint that reads a row."""
 
-        async def get_item(response: Response, item_id: Any, aorm: Any = ORM) -> Any:
-            found = await self._found(item_id, aorm)
-            return self._reply(self._renderer.one(found), response)
+        async def get_item(
+            request: Request,
+            response: Response,
+            item_id: Any,
+            expand: Any,
+            aorm: Any = ORM,
+        ) -> Any:
+            body = await self._read(request, item_id, expand, aorm)
+            return self._reply(body, response, cached=True)
 
         return self._route(
             "GET",
             "/{item_id}",
             get_item,
-            {"item_id": self.type_item_id},
+            {
+                "item_id": self.type_item_id,
+                "expand": Annotated[Any, Depends(self._expansion.parameters())],
+            },
             cacheable=True,
             response_model=self.pydantic_model,
-            responses={404: _PROBLEMS[404]},
+            responses=_MISSING,
         )
 
+    async def _read(
+        self, request: Request, item_id: Any, expand: frozenset[str], aorm: OrmAsync
+    ) -> bytes:
+        lane = self._lane
+        if lane is None or not lane.is_open:
+            found = await self.get_object(request, item_id, aorm, expand=expand)
+            return self._one(found, expand)
+        rows = (await self._rows(request)).with_only_columns(*lane.columns)
+        row = await aorm.get(rows.where(*self._is_row(item_id)))
+        if row is None:
+            raise self._missing(item_id)
+        return self._one(row)
 
-class _Writing(GenericViewSet):
-    """Changes a row that exists."""
+
+class _Writing(_Creating):
+    """Changes rows that exist."""
 
     async def db_update(
         self, item_id: str | int | UUID, item: Any, aorm: OrmAsync
@@ -209,29 +271,44 @@ class _Writing(GenericViewSet):
         """
         deep: Any = self.update_schema if self.deep_schema else False
         row: object = await aorm.update_item(
-            self.db_model, self._parts(item_id), self._payload(item), deep=deep
+            self.db_model, self._key.parts(item_id), self._payload(item), deep=deep
         )
-        if row is None or not self.deep_schema:
-            return row
-        return await aorm.eager_refresh(row, deep=self._deep)
+        return await self._completed(row, aorm)
 
     def _payload(self, item: BaseModel) -> dict[str, Any]:
         """Return what to set: all of a replacement, the given part of a change."""
-        given = item.model_fields_set
         fields = {name: getattr(item, name) for name in type(item).model_fields}
-        if isinstance(item, Partial):
-            return {name: fields[name] for name in fields if name in given}
+        given = item.model_fields_set
+        partial = isinstance(item, Partial)
         return {
             name: value
             for name, value in fields.items()
-            if name in given or value is not None or self._may_be_null(name)
+            if name not in self._key.names
+            and (name in given or not (partial or self._is_left_out(name, value)))
         }
 
-    def _may_be_null(self, name: str) -> bool:
+    def _is_left_out(self, name: str, value: Any) -> bool:
+        """Tell whether *value* is no more than the absence of one."""
         attribute = self._mapper.column_attrs.get(name)
-        return attribute is None or bool(
-            getattr(attribute.columns[0], "nullable", True)
-        )
+        if value is not None or attribute is None:
+            return False
+        return not getattr(attribute.columns[0], "nullable", True)
+
+    async def _update(
+        self, request: Request, action: str, item_id: Any, item: Any, aorm: OrmAsync
+    ) -> Any:
+        async with self._changing(request, action, item_id, aorm):
+            if isinstance(item, Partial) and self._checks_whole:
+                row = await self.get_object(request, item_id, aorm, action=action)
+                check_merged(self.update_schema, row, item)
+            updated = await self.db_update(item_id, item, aorm)
+            if updated is None:
+                raise self._missing(item_id)
+            return updated
+
+    @property
+    def _checks_whole(self) -> bool:
+        return bool(self.update_schema.__pydantic_decorators__.model_validators)
 
     def _update_route(self, method: str, schema: type[BaseModel], endpoint: Any) -> Any:
         return self._route(
@@ -240,31 +317,28 @@ class _Writing(GenericViewSet):
             endpoint,
             {"item_id": self.type_item_id, "item": schema},
             response_model=self.pydantic_model,
-            responses=_PROBLEMS,
+            responses={**_MISSING, **_COLLISION},
         )
-
-    async def _updated(
-        self, item_id: Any, item: Any, response: Response, aorm: OrmAsync
-    ) -> Response:
-        updated = await self.db_update(item_id, item, aorm)
-        if updated is None:
-            raise self._missing(item_id)
-        return self._reply(self._renderer.one(updated), response)
 
 
 class ViewSetUpdate(_Writing):
     """`PUT prefix/{item_id}`: replace a row."""
 
     def _register_endpoint(self) -> None:
-        self.update()
+        self._register("update")
 
     def update(self) -> Any:
         """Register the endpoint that replaces a row."""
 
         async def update_item(
-            response: Response, item_id: Any, item: Any, aorm: Any = ORM
+            request: Request,
+            response: Response,
+            item_id: Any,
+            item: Any,
+            aorm: Any = ORM,
         ) -> Any:
-            return await self._updated(item_id, item, response, aorm)
+            updated = await self._update(request, "update", item_id, item, aorm)
+            return self._reply(self._one(updated), response)
 
         return self._update_route("PUT", self.update_schema, update_item)
 
@@ -273,31 +347,53 @@ class ViewSetPartialUpdate(_Writing):
     """`PATCH prefix/{item_id}`: change what is sent."""
 
     def _register_endpoint(self) -> None:
-        self.partial_update()
+        self._register("partial_update")
 
     def partial_update(self) -> Any:
         """Register the endpoint that changes a row."""
 
         async def partial_update_item(
-            response: Response, item_id: Any, item: Any, aorm: Any = ORM
+            request: Request,
+            response: Response,
+            item_id: Any,
+            item: Any,
+            aorm: Any = ORM,
         ) -> Any:
-            return await self._updated(item_id, item, response, aorm)
+            action = "partial_update"
+            updated = await self._update(request, action, item_id, item, aorm)
+            return self._reply(self._one(updated), response)
 
         return self._update_route("PATCH", self._patch_schema, partial_update_item)
 
 
-class ViewSetDelete(GenericViewSet):
+class _Deleting(Rows):
+    """Deletes rows."""
+
+    async def db_delete(self, item_id: str | int | UUID, aorm: OrmAsync) -> bool:
+        """Delete the row; tell whether there was one. Override it to do more."""
+        return await aorm.delete_item(
+            self.db_model, self._key.parts(item_id), deep=self.deep_schema
+        )
+
+    async def _delete(
+        self, request: Request, action: str, item_id: Any, aorm: OrmAsync
+    ) -> None:
+        async with self._changing(request, action, item_id, aorm, stays=False):
+            if not await self.db_delete(item_id, aorm):
+                raise self._missing(item_id)
+
+
+class ViewSetDelete(_Deleting):
     """`DELETE prefix/{item_id}`: delete a row."""
 
     def _register_endpoint(self) -> None:
-        self.delete()
+        self._register("delete")
 
     def delete(self) -> Any:
         """Register the endpoint that deletes a row."""
 
-        async def delete_item(item_id: Any, aorm: Any = ORM) -> None:
-            if not await self.db_delete(item_id, aorm):
-                raise self._missing(item_id)
+        async def delete_item(request: Request, item_id: Any, aorm: Any = ORM) -> None:
+            await self._delete(request, "delete", item_id, aorm)
 
         return self._route(
             "DELETE",
@@ -305,13 +401,7 @@ class ViewSetDelete(GenericViewSet):
             delete_item,
             {"item_id": self.type_item_id},
             status_code=204,
-            responses=_PROBLEMS,
-        )
-
-    async def db_delete(self, item_id: str | int | UUID, aorm: OrmAsync) -> bool:
-        """Delete the row; tell whether there was one. Override it to do more."""
-        return await aorm.delete_item(
-            self.db_model, self._parts(item_id), deep=self.deep_schema
+            responses={**_MISSING, **_COLLISION},
         )
 
 

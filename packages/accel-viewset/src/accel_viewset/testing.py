@@ -1,12 +1,16 @@
 """What tests of view sets need.
 
-Needs the extra `testing` (`pip install "accel-viewset[testing]"`).
+Counting queries needs the extra `testing` (`pip install "accel-viewset[testing]"`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-__all__ = ["check_response_json", "rm_key_from_deep_dict"]
+from accel_db import MainDatabaseManager
+from accel_viewset._contract import contract_of
+from accel_viewset._generic import GenericViewSet
+
+__all__ = ["check_response_json", "rm_key_from_deep_dict", "viewset_contract"]
 
 
 class JsonResponse(Protocol):
@@ -50,3 +54,39 @@ def rm_key_from_deep_dict(data: Any, exclude_list: Iterable[str]) -> Any:
     if isinstance(data, list):
         return [rm_key_from_deep_dict(part, names) for part in data]
     return data
+
+
+def viewset_contract(  # noqa: PLR0913  # each is a fact of its own
+    view: GenericViewSet,
+    url: str,
+    valid: Callable[[], Mapping[str, Any]],
+    *,
+    invalid: Iterable[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+    manager: MainDatabaseManager | None = None,
+    max_queries: int = 2,
+) -> type[Any]:
+    """Return the class of tests that every view set must pass.
+
+    `TestUsers = viewset_contract(view, "/api/v1/user", new_user)` is all there is to
+    write. The tests use the fixture `client`, a test client of the application.
+
+    Args:
+        view: the mounted view set.
+        url: where it is mounted.
+        valid: makes a payload that can be created, another one each time.
+        invalid: payloads that must be refused.
+        headers: the credentials of somebody who may do everything. With them the tests
+            also try every route without.
+        manager: the database, whose queries are counted.
+        max_queries: how many a list may cost.
+    """
+    return contract_of(
+        view,
+        url,
+        valid,
+        invalid=tuple(invalid),
+        headers=dict(headers or {}),
+        manager=manager,
+        max_queries=max_queries,
+    )

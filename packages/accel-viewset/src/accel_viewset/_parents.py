@@ -1,0 +1,84 @@
+"""View sets below another one: `/user/{user_id}/file`."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, create_model
+from sqlalchemy import Select
+from sqlalchemy.orm import Mapper
+
+from accel_viewset._keys import python_type
+
+
+class Parents:
+    """The columns whose values are in the path, by the name of the parameter."""
+
+    def __init__(
+        self, mapper: Mapper[Any], prefix: str, parents: Mapping[str, str]
+    ) -> None:
+        self._model = mapper.class_
+        self._columns = dict(parents)
+        self._types = {}
+        for parameter, name in parents.items():
+            if f"{{{parameter}}}" not in prefix:
+                raise ValueError(f"the prefix {prefix!r} has no `{{{parameter}}}`.")
+            if name not in mapper.column_attrs:
+                raise ValueError(f"{mapper.class_.__name__} has no column {name!r}.")
+            column: Any = mapper.column_attrs[name].columns[0]
+            self._types[parameter] = python_type(column)
+        self._readers = {n: TypeAdapter[Any](t) for n, t in self._types.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._columns)
+
+    @property
+    def columns(self) -> set[str]:
+        """Return the columns that a client does not send."""
+        return set(self._columns.values())
+
+    def parameters(self) -> Callable[..., None]:
+        """Return the dependency that declares the parameters of the prefix."""
+
+        def parents(**_: Any) -> None:
+            return None
+
+        parents.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # FastAPI reads it
+            [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+                for name, kind in self._types.items()
+            ]
+        )
+        return parents
+
+    def values(self, request: Request) -> dict[str, Any]:
+        """Return the values of the columns; the dependency has checked them."""
+        sent = request.path_params
+        return {
+            column: self._readers[parameter].validate_strings(sent[parameter])
+            for parameter, column in self._columns.items()
+        }
+
+    def narrow(self, statement: Select[Any], request: Request) -> Select[Any]:
+        """Return *statement* for the rows below the path's parents only."""
+        values = self.values(request)
+        where = (getattr(self._model, name) == v for name, v in values.items())
+        return statement.where(*where)
+
+    def extended(self, schema: type[BaseModel]) -> type[BaseModel]:
+        """Return *schema* with the columns that the path gives."""
+        if not self._columns:
+            return schema
+        fields: dict[str, Any] = dict.fromkeys(self.columns, (Any, None))
+        return create_model(schema.__name__, __base__=schema, **fields)
+
+    def completed(
+        self, item: BaseModel, schema: type[BaseModel], request: Request
+    ) -> BaseModel:
+        """Return *item* with the values of the path."""
+        if not self._columns:
+            return item
+        values = self.values(request)
+        known = item.model_fields_set | values.keys()
+        return schema.model_construct(known, **{**item.__dict__, **values})

@@ -1,0 +1,140 @@
+"""Reading and holding the rows of a view set."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, Request, Response
+from sqlalchemy import Row, Select, select
+
+from accel_db import NotFound, OrmAsync
+from accel_viewset._app_orm import AppOrm
+from accel_viewset._conditional import check_match, etag_of
+from accel_viewset._errors import OutOfScope
+from accel_viewset._generic import GenericViewSet
+from accel_viewset._guards import resolved
+
+ORM = Depends(AppOrm.aget_orm)
+_JSON = "application/json"
+_NOTHING: frozenset[str] = frozenset()
+
+
+class Rows(GenericViewSet):
+    """Reads rows within their scope, and writes them as responses."""
+
+    async def get_object(
+        self,
+        request: Request,
+        item_id: Any,
+        aorm: OrmAsync,
+        *,
+        action: str = "retrieve",
+        expand: frozenset[str] = _NOTHING,
+    ) -> Any:
+        """Return the row *item_id*, if *request* may see it.
+
+        Raises:
+            NotFound: there is no such row within the scope.
+            PermissionRefused: a permission says no.
+        """
+        deep = self._deep(expand)
+        if self._is_scoped:
+            where = self._is_row(item_id)
+            rows = await self._rows(request)
+            found = await aorm.get(rows.where(*where), deep=deep)
+        else:
+            parts = self._key.parts(item_id)
+            found = await aorm.get_item(self.db_model, parts, deep=deep)
+        if found is None:
+            raise self._missing(item_id)
+        if self._checks_rows:
+            await self._guards.check_row(request, action, found)
+        return found
+
+    async def _rows(self, request: Request) -> Select[Any]:
+        """Return the query for the rows that *request* may see."""
+        statement: Select[Any] = select(self.db_model)
+        if self._parents:
+            statement = self._parents.narrow(statement, request)
+        narrowed: Select[Any] = await resolved(self.scope_query(statement, request))
+        return narrowed
+
+    def _is_row(self, item_id: Any) -> list[Any]:
+        parts = self._key.parts(item_id)
+        return [c == v for c, v in zip(self._key.columns, parts, strict=True)]
+
+    def _missing(self, item_id: Any) -> NotFound:
+        shown = item_id if isinstance(item_id, (int, tuple)) else str(item_id)
+        return NotFound(self.db_model.__name__, shown)
+
+    def _deep(self, expand: frozenset[str] = _NOTHING) -> Any:
+        """Return which related rows the response needs."""
+        if self._expansion:
+            return self._expansion.plan(expand)
+        return self.pydantic_model if self.deep_schema else False
+
+    @asynccontextmanager
+    async def _changing(
+        self,
+        request: Request,
+        action: str,
+        item_id: Any,
+        aorm: OrmAsync,
+        *,
+        stays: bool = True,
+    ) -> AsyncIterator[None]:
+        """Hold a row still while it is checked and changed, where that is needed."""
+        if not (self._is_scoped or self._checks_rows or self.etag):
+            yield
+            return
+        async with aorm.transaction():
+            where = self._is_row(item_id)
+            await aorm.get(select(self.db_model).where(*where).with_for_update())
+            row = await self.get_object(request, item_id, aorm, action=action)
+            if self.etag:
+                current = self._one(row)
+                check_match(request, current, required=self.etag == "required")
+            yield
+            if stays:
+                await self._check_scope(request, where, aorm)
+
+    async def _check_scope(self, request: Request, where: Any, aorm: OrmAsync) -> None:
+        """Raise if a write moved its row to where its author cannot see it."""
+        if not self._is_scoped:
+            return
+        rows = await self._rows(request)
+        if not await aorm.exists(rows.where(*where)):
+            raise OutOfScope
+
+    # Responses
+
+    def _one(self, item: Any, expand: frozenset[str] = _NOTHING) -> bytes:
+        """Return *item* as the schema shows it."""
+        if isinstance(item, Row) and self._lane is not None:
+            return self._lane.one(item)
+        shown = self._expansion.view(item, expand)
+        return self._renderer.one(shown, hidden=self._expansion.hidden(expand))
+
+    def _many(self, items: Sequence[Any], expand: frozenset[str] = _NOTHING) -> bytes:
+        """Return *items* as the schema shows them."""
+        if items and isinstance(items[0], Row) and self._lane is not None:
+            return self._lane.many(items)
+        shown = [self._expansion.view(item, expand) for item in items]
+        return self._renderer.many(shown, hidden=self._expansion.hidden(expand))
+
+    def _reply(
+        self,
+        body: bytes,
+        injected: Response,
+        *,
+        status: int = 200,
+        cached: bool = False,
+    ) -> Response:
+        """Return a response with the headers that dependencies set."""
+        response = Response(body, status, media_type=_JSON)
+        if self.etag:
+            response.headers["ETag"] = etag_of(body)
+        if not (cached and self._cache is not None):
+            # The cache adds them by itself, to what it keeps for others.
+            response.raw_headers.extend(injected.raw_headers)
+        return response
