@@ -64,9 +64,10 @@ def postgres_server(settings: Mapping[str, str] | None = None) -> Iterator[str]:
     Raises:
         ConfigurationError: there are no programs, or the server does not start.
     """
+    binaries = _binaries()
     home = Path(tempfile.mkdtemp(prefix="accel-postgres-"))
-    server = _Server(_binaries(), home, _unprivileged(home))
     try:
+        server = _Server(binaries, home, _unprivileged(home))
         server.run(
             *("initdb", "--pgdata", home / "data", "--username", "postgres"),
             *("--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8"),
