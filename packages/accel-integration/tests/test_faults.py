@@ -90,7 +90,7 @@ async def test_a_good_server_answers(connect):
     assert [r.path for r in server.requests] == ["/plain", "/plain"]
 
 
-@pytest.mark.parametrize("fault", [Fault.hang(), Fault.slow(5)], ids=repr)
+@pytest.mark.parametrize("fault", [Fault.hang(), Fault.slow(30)], ids=repr)
 async def test_a_server_that_takes_forever_is_given_up(connect, fault):
     with fault_server(fault) as server:
         async with connect(server.url) as upstream:
@@ -98,7 +98,7 @@ async def test_a_server_that_takes_forever_is_given_up(connect, fault):
             with pytest.raises(StabilityTimeoutError):
                 await upstream.timed()
 
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(

@@ -331,11 +331,11 @@ async def test_key_alone_makes_functions_share_a_circuit():
 # Four processes ------------------------------------------------------------------
 
 WORKER = """
-import asyncio, json, sys, time
+import asyncio, json, sys
 import redis.asyncio
 from accel_integration import RedisStore, sp
 
-port, start = int(sys.argv[1]), float(sys.argv[2])
+port = int(sys.argv[1])
 
 async def main():
     async with redis.asyncio.Redis(port=port) as client:
@@ -358,7 +358,8 @@ async def main():
 
         admitted = await many(limited, 60)
         refused = 20 - await many(probe, 20)
-        await asyncio.sleep(max(0, start - time.time()))
+        await client.rpush("ready", "yes")
+        await client.blpop("go", timeout=30)
         probes = await many(probe, 20)
         print(json.dumps([admitted, refused, probes]))
 
@@ -372,15 +373,18 @@ async def output_of(command):
     return output
 
 
-async def test_four_processes_share_one_rate_and_one_circuit(valkey):
-    async with redis.asyncio.Redis(port=valkey) as client:
-        store = RedisStore(client)
-        breaker = sp.CircuitBreaker(1, 4, key="api", store=store)
-        await attempts(breaker(down), 1)
-    start = time.time() + 4.2
+async def test_four_processes_share_one_rate_and_one_circuit(valkey, store):
+    breaker = sp.CircuitBreaker(1, 60, key="api", store=store)
+    await attempts(breaker(down), 1)
+    command = [sys.executable, "-c", WORKER, str(valkey)]
 
-    command = [sys.executable, "-c", WORKER, str(valkey), str(start)]
-    outputs = await asyncio.gather(*(output_of(command) for _ in range(4)))
+    async with redis.asyncio.Redis(port=valkey) as client:
+        workers = [asyncio.create_task(output_of(command)) for _ in range(4)]
+        for _ in workers:
+            await client.blpop("ready", timeout=30)
+        await come_due(store)
+        await client.rpush("go", *"1234")
+        outputs = await asyncio.gather(*workers)
     admitted, refused, probes = zip(*map(json.loads, outputs), strict=True)
 
     assert sum(admitted) == 100

@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 from accel_integration import StabilityTimeoutError, sp, time_left
+from accel_integration._timeout import AsyncLimit
 
 pytestmark = pytest.mark.anyio
 
@@ -143,6 +144,46 @@ async def test_many_calls_end_each_at_its_own_time():
     late = [r for r in results if isinstance(r, StabilityTimeoutError)]
     assert len(late) == 100
     assert results.count(0.001) == 200
+
+
+async def test_time_spent_before_the_first_wait_counts_where_the_deadline_is_known():
+    @sp.Timeout(0.1)
+    async def busy(api, seconds):
+        time.sleep(seconds)  # noqa: ASYNC251 - it blocks on purpose
+        started = time.monotonic()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            waits.append(time.monotonic() - started)
+
+    waits = []
+    calls = [busy(None, seconds) for seconds in (0, 0.02, 0.15, 0)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(result) for result in results] == [StabilityTimeoutError] * 4
+    assert min(waits) < 0.05
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_deadlines_out_of_order_are_kept_in_order():
+    limit = AsyncLimit(1, "it", lambda: None)
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    woken = []
+
+    async def wait(delay):
+        lane, entry = limit.enter(now + delay)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            woken.append(delay)
+            asyncio.current_task().uncancel()
+        finally:
+            lane.leave(entry)
+
+    await asyncio.gather(*(wait(delay) for delay in (0.06, 0.02, 0.04, 0.02, 0.08)))
+
+    assert woken == [0.02, 0.02, 0.04, 0.06, 0.08]
 
 
 async def test_nested_timeouts_tell_which_one_it_was():

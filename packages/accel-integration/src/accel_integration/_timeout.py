@@ -91,16 +91,35 @@ class Entry:
 class Lane:
     """The calls of one policy that wait in one event loop, the oldest first."""
 
-    __slots__ = ("__weakref__", "armed", "expiring", "loop", "queue")
+    __slots__ = ("__weakref__", "due", "expiring", "loop", "queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self.queue: deque[Entry] = deque()
-        self.armed = False
+        # When the timer goes off, if one is set.
+        self.due: float | None = None
         # Tasks that are being cancelled because their time is over.
         self.expiring: set[asyncio.Task[Any] | None] = set()
 
-    def fire(self) -> None:
+    def add(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> None:
+        """Put *entry* into the queue, and set the timer if none is early enough."""
+        queue = self.queue
+        if not queue or queue[-1].deadline <= entry.deadline:
+            queue.append(entry)
+        else:  # Its deadline was set before it had to wait, and others came first.
+            place = len(queue)
+            while place and queue[place - 1].deadline > entry.deadline:
+                place -= 1
+            queue.insert(place, entry)
+        if self.due is None or entry.deadline < self.due:
+            self.set_timer(entry.deadline, loop)
+
+    def set_timer(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the loop call `fire` at *due*."""
+        self.due = due
+        loop.call_at(due, self.fire, due)
+
+    def fire(self, due: float) -> None:
         """Cancel what is overdue, and set the timer for what is next."""
         loop = asyncio.get_running_loop()
         # The loop runs timers early, by as much as the resolution of its clock.
@@ -112,9 +131,11 @@ class Lane:
                 entry.fired = True
                 self.expiring.add(entry.task)
                 entry.task.cancel()
-        self.armed = bool(queue)
+        if due != self.due:  # An earlier timer has taken the place of this one.
+            return
+        self.due = None
         if queue:
-            loop.call_at(queue[0].deadline, self.fire)
+            self.set_timer(queue[0].deadline, loop)
 
     def leave(self, entry: Entry) -> None:
         """Take *entry* out of the queue, once it has come to the front."""
@@ -139,7 +160,7 @@ class AsyncLimit:
             weakref.WeakKeyDictionary()
         )
 
-    def enter(self) -> tuple[Lane, Entry]:
+    def enter(self, deadline: float | None) -> tuple[Lane, Entry]:
         """Put the current task into the queue of its loop."""
         loop = asyncio.get_running_loop()
         lane = self._lane
@@ -148,11 +169,10 @@ class AsyncLimit:
         if (task := asyncio.current_task(loop)) is None:
             msg = "`sp.Timeout` has no task to cancel: await the call inside of a task."
             raise RuntimeError(msg)
-        entry = Entry(task, loop.time() + self.seconds)
-        lane.queue.append(entry)
-        if not lane.armed:
-            lane.armed = True
-            loop.call_at(entry.deadline, lane.fire)
+        if deadline is None:
+            deadline = loop.time() + self.seconds
+        entry = Entry(task, deadline)
+        lane.add(entry, loop)
         return lane, entry
 
     def has_expired(self) -> bool:
@@ -172,35 +192,35 @@ class AsyncLimit:
         return StabilityTimeoutError(self.target, self.seconds)
 
 
-def nearest_deadline(seconds: float) -> float:
-    """Return the deadline for a call that may take *seconds* from now.
+def nearest(deadline: float) -> float:
+    """Return *deadline*, or the one around it if that is nearer.
 
-    It is on the clock of the event loop, which is `time.monotonic` everywhere.
+    All are on the clock of the event loop, which is `time.monotonic` everywhere.
     """
-    mine = time.monotonic() + seconds
     outer = DEADLINE.get()
-    return mine if outer is None or mine < outer else outer
+    return deadline if outer is None or deadline < outer else outer
 
 
 @types.coroutine
 def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has its price
-    coro: Coroutine[Any, Any, Any], limit: AsyncLimit
+    coro: Coroutine[Any, Any, Any], limit: AsyncLimit, deadline: float | None = None
 ) -> Generator[Any, Any, Any]:
-    """Run *coro*, and cancel it when its time is over."""
+    """Run *coro*, and cancel it when its time is over.
+
+    Its time begins when it first has to wait, if there is no *deadline*.
+    """
     try:
         awaited = coro.send(None)
     except StopIteration as stop:
         return stop.value
     try:
-        lane, entry = limit.enter()
+        lane, entry = limit.enter(deadline)
     except RuntimeError:
         coro.close()
         raise
     task = entry.task
-    outer = DEADLINE.get()
-    mine = entry.deadline
     token: contextvars.Token[float | None] | None
-    token = DEADLINE.set(mine if outer is None or mine < outer else outer)
+    token = DEADLINE.set(nearest(entry.deadline))
     try:
         # The first suspension is handed up by hand, with what comes back for it.
         while True:
@@ -235,8 +255,9 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
 
 async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:
     """Run *coro* like `run_within`, with its deadline known from the first step on."""
-    with set_for_a_while(DEADLINE, nearest_deadline(limit.seconds)):
-        return await run_within(coro, limit)
+    deadline = time.monotonic() + limit.seconds
+    with set_for_a_while(DEADLINE, nearest(deadline)):
+        return await run_within(coro, limit, deadline)
 
 
 class SyncCall:
@@ -289,7 +310,7 @@ class SyncLimit:
         call = SyncCall(SYNC_CALL.get())
         context = contextvars.copy_context()
         context.run(SYNC_CALL.set, call)
-        context.run(DEADLINE.set, nearest_deadline(self.seconds))
+        context.run(DEADLINE.set, nearest(time.monotonic() + self.seconds))
         work = functools.partial(call.work, functools.partial(func, *args, **kwargs))
         threading.Thread(target=context.run, args=(work,), daemon=True).start()
         if not call.finished.wait(self.seconds):
