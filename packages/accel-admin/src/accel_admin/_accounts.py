@@ -2,19 +2,19 @@
 
 import hashlib
 import hmac
+import secrets
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from accel_admin._errors import WeakPassword
 
 MAX_PASSWORD = 1024
 _MIN_PASSWORD = 8
-# One check takes 64 MiB: a flood of logins must not take all memory.
-_CHECKS = threading.BoundedSemaphore(2)
+_GUESSED = {"password", "password1", "12345678", "123456789", "qwertyui", "changeme"}
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ class Accounts:
         self, accounts: Iterable[Account], secret_key: str, *, debug: bool
     ) -> None:
         self._hasher = PasswordHasher()
+        # One check takes 64 MiB: a flood of logins must not take all memory.
+        self._checks = threading.BoundedSemaphore(2)
         self._secret_key = secret_key.encode()
         self._accounts: dict[str, Account] = {}
         self._hashes: dict[str, str] = {}
         for account in accounts:
             self._add(account, debug=debug)
-        self._nobody = self._hash("", secret_key)
+        self._nobody = self._hash_like(next(iter(self._hashes.values())))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._accounts)}>"
@@ -57,7 +59,9 @@ class Accounts:
     def _add(self, account: Account, *, debug: bool) -> None:
         name, password = account.username, account.password
         hashed = password.startswith("$argon2")
-        if not hashed and not debug:
+        if hashed:
+            _check_hash(name, password)
+        elif not debug:
             _check_strength(name, password)
         self._accounts[name] = account
         self._hashes[name] = password if hashed else self._hash(name, password)
@@ -67,6 +71,11 @@ class Accounts:
         # is good for the other, and a new password ends the sessions of the old one.
         salt = hmac.digest(self._secret_key, b"salt:" + username.encode(), "sha256")
         return self._hasher.hash(password, salt=salt[:16])
+
+    def _hash_like(self, known: str) -> str:
+        # A name that does not exist must cost as much time as one that does.
+        hasher = PasswordHasher.from_parameters(extract_parameters(known))
+        return hasher.hash(secrets.token_urlsafe(16))
 
     def get(self, username: str, fingerprint: str) -> Account | None:
         """Return the account, unless it is gone or its password changed."""
@@ -89,14 +98,21 @@ class Accounts:
 
     def _matches(self, known: str, password: str) -> bool:
         try:
-            with _CHECKS:
+            with self._checks:
                 return self._hasher.verify(known, password)
         except (VerificationError, InvalidHashError):
             return False
 
 
+def _check_hash(username: str, hashed: str) -> None:
+    try:
+        extract_parameters(hashed)
+    except InvalidHashError as exc:
+        raise WeakPassword(username, "is no valid argon2 hash") from exc
+
+
 def _check_strength(username: str, password: str) -> None:
     if len(password) < _MIN_PASSWORD:
         raise WeakPassword(username, f"has fewer than {_MIN_PASSWORD} characters")
-    if password.lower() == username.lower() or len(set(password)) == 1:
+    if password.lower() in {username.lower(), *_GUESSED} or len(set(password)) == 1:
         raise WeakPassword(username, "is the first that everybody tries")

@@ -1,20 +1,36 @@
-"""Form fields for columns."""
+"""Forms, and which field a column gets."""
 
 import datetime as dt
+import decimal
+import enum
 import uuid
+from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 from flask_admin.contrib.sqla.form import AdminModelConverter
 from flask_admin.form import BaseForm
-from flask_admin.model.form import converts
-from wtforms import StringField
-from wtforms.fields import DateTimeLocalField
+from wtforms import FloatField, IntegerField
+from wtforms.fields import DateField, DateTimeLocalField, TimeField
+from wtforms.validators import NumberRange
 
-from accel_admin._types import has_zone, python_type
+from accel_admin._fields import (
+    EnumField,
+    NumberField,
+    RelationField,
+    UuidField,
+    ZonedDateTimeField,
+)
+from accel_admin._types import has_zone, python_type, unwrapped
+
+_MOMENTS = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"]
+_HOURS = ["%H:%M:%S", "%H:%M"]
+# With seconds, which browsers leave out by default.
+_SECONDS = {"step": "1"}
 
 
 class PanelForm(BaseForm):  # type: ignore[misc]  # Flask-Admin is not typed
-    """A form whose fields may have the names of its own attributes."""
+    """A form whose fields may stand for attributes of another name."""
 
     aliases: dict[str, str] = {}  # noqa: RUF012  # each class has its own
 
@@ -33,57 +49,64 @@ class PanelForm(BaseForm):  # type: ignore[misc]  # Flask-Admin is not typed
             field.populate_obj(obj, self.aliases.get(name, name))
 
 
-class UuidField(StringField):  # type: ignore[misc]  # WTForms is not typed
-    """A field whose data is a UUID."""
-
-    def process_formdata(self, valuelist: list[str]) -> None:
-        """Read the UUID."""
-        text = valuelist[0].strip() if valuelist else ""
-        try:
-            self.data: Any = uuid.UUID(text) if text else None
-        except ValueError as exc:
-            raise ValueError("This is no valid UUID.") from exc
-
-
-class ZonedDateTimeField(DateTimeLocalField):  # type: ignore[misc]  # WTForms is not typed
-    """A moment, written and read in UTC."""
-
-    data: Any
-
-    def process_data(self, value: Any) -> None:
-        """Show the moment in UTC."""
-        if isinstance(value, dt.datetime) and value.tzinfo is not None:
-            value = value.astimezone(dt.UTC)
-        super().process_data(value)
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        """Read the moment, which is in UTC."""
-        super().process_formdata(valuelist)
-        if self.data is not None:
-            self.data = self.data.replace(tzinfo=dt.UTC)
-
-
 class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is not typed
-    """Knows the types that Flask-Admin does not."""
+    """Chooses fields by the Python type of a column, with the inputs of the browser."""
 
     def get_converter(self, column: Any) -> Any:
         """Return the function that makes a field of *column*."""
         kind = python_type(column.type)
-        if kind is uuid.UUID:
-            return self.convert_uuid
-        if kind is dt.datetime:
-            return self.convert_moment
-        return super().get_converter(column)
+        if issubclass(kind, enum.Enum):
+            return _enum
+        return _MAKERS.get(kind) or super().get_converter(column)
 
-    @converts("Uuid")  # type: ignore[untyped-decorator]  # Flask-Admin is not typed
-    def convert_uuid(self, field_args: Any, **_extra: Any) -> UuidField:
-        """Make a field for a UUID."""
-        return UuidField(**field_args)
+    def _model_select_field(
+        self, prop: Any, multiple: Any, remote_model: Any, **kwargs: Any
+    ) -> Any:
+        loader = getattr(self.view, "_form_ajax_refs", {}).get(prop.key)
+        if loader is not None and not multiple:
+            return RelationField(loader, **kwargs)
+        return super()._model_select_field(prop, multiple, remote_model, **kwargs)
 
-    def convert_moment(
-        self, column: Any, field_args: Any, **_extra: Any
-    ) -> DateTimeLocalField:
-        """Make a field for a moment, with or without a zone."""
-        field = ZonedDateTimeField if has_zone(column.type) else DateTimeLocalField
-        formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S"]
-        return field(format=formats, render_kw={"step": "1"}, **field_args)
+
+def _enum(column: Any, field_args: Any, **_extra: Any) -> Any:
+    members = python_type(column.type)
+    return EnumField(members=members, optional=column.nullable, **field_args)
+
+
+def _integer(column: Any, field_args: Any, **_extra: Any) -> Any:
+    bits = _bits(unwrapped(column.type))
+    limits = NumberRange(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    field_args["validators"].append(limits)
+    return IntegerField(**field_args)
+
+
+def _bits(column_type: Any) -> int:
+    if isinstance(column_type, sa.BigInteger):
+        return 64
+    return 16 if isinstance(column_type, sa.SmallInteger) else 32
+
+
+def _decimal(column: Any, field_args: Any, **_extra: Any) -> Any:
+    number = unwrapped(column.type)
+    if isinstance(number, sa.Numeric) and (digits := number.precision) is not None:
+        limit = decimal.Decimal(10) ** (digits - (number.scale or 0))
+        field_args["validators"].append(NumberRange(-limit, limit))
+    return NumberField(places=None, **field_args)
+
+
+def _moment(column: Any, field_args: Any, **_extra: Any) -> Any:
+    field = ZonedDateTimeField if has_zone(column.type) else DateTimeLocalField
+    return field(format=_MOMENTS, render_kw=_SECONDS, **field_args)
+
+
+_MAKERS: dict[type, Callable[..., Any]] = {
+    dt.date: lambda field_args, **_extra: DateField(**field_args),
+    dt.datetime: _moment,
+    dt.time: lambda field_args, **_extra: TimeField(
+        format=_HOURS, render_kw=_SECONDS, **field_args
+    ),
+    decimal.Decimal: _decimal,
+    float: lambda field_args, **_extra: FloatField(**field_args),
+    int: _integer,
+    uuid.UUID: lambda field_args, **_extra: UuidField(**field_args),
+}
