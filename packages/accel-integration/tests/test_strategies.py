@@ -279,15 +279,18 @@ async def test_hedge_fails_when_all_have_failed():
 
 
 async def test_hedge_survives_the_failure_of_one():
-    calls = []
+    second_started, first_failed, calls = asyncio.Event(), asyncio.Event(), []
 
     @sp.Hedge(0.01)
     async def call():
         calls.append(1)
         if len(calls) == 1:
-            await asyncio.sleep(0.02)
+            await second_started.wait()
+            first_failed.set()
             raise ConnectionError
-        await asyncio.sleep(0.03)
+        second_started.set()
+        await first_failed.wait()
+        await asyncio.sleep(0.01)
         return "ok"
 
     assert await call() == "ok"
