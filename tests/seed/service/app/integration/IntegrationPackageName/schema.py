@@ -1,0 +1,3 @@
+from app.integration.IntegrationPackageName.endpoint import NameIntegration
+
+NameSchema = NameIntegration.Schema

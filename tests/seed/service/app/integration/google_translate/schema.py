@@ -1,0 +1,3 @@
+from app.integration.google_translate.endpoint import GoogleTranslateEndpoints
+
+GoogleTranslateSchema = GoogleTranslateEndpoints.Schema

@@ -1,0 +1,3 @@
+from .files import *
+from .timemeasurement import *
+from .users import *
