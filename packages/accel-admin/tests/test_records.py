@@ -37,7 +37,9 @@ def test_every_model_has_pages(admin_on, name):
 def test_a_row_is_created_edited_and_deleted(admin_on):
     created = admin_on.post("/admin/person/new/", {"name": "Ann", "email": "a@x"})
     (ann,) = rows(Person)
-    edited = admin_on.post(f"/admin/person/edit/?id={ann.id}", {"name": "Anna", "email": ""})
+    edited = admin_on.post(
+        f"/admin/person/edit/?id={ann.id}", {"name": "Anna", "email": ""}
+    )
     (anna,) = rows(Person)
     listed = admin_on.get("/admin/person/").text
     deleted = admin_on.post("/admin/person/delete/", {"id": str(ann.id)})
@@ -273,7 +275,9 @@ def test_relations_are_set_and_cleared(admin_on):
     with manager.session() as session:
         note = session.scalars(sa.select(Note)).one()
         before = (note.author.name, sorted(x.code for x in note.labels))
-    admin_on.post(f"/admin/note/edit/?id={note.uid}", {"text": "One", "author": "", "labels": ""})
+    admin_on.post(
+        f"/admin/note/edit/?id={note.uid}", {"text": "One", "author": "", "labels": ""}
+    )
     with manager.session() as session:
         note = session.scalars(sa.select(Note)).one()
         after = (note.author, note.labels)

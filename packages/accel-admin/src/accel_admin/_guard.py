@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from accel_admin._panel import Panel
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_OPEN = {f"{BLUEPRINT}.{name}" for name in ("login", "short_login")}
+_OPEN = {
+    f"{BLUEPRINT}.{name}" for name in ("login", "logout", "short_login", "short_logout")
+}
 
 
 class Guard:
