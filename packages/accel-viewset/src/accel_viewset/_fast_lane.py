@@ -20,6 +20,7 @@ from sqlalchemy import Column
 from sqlalchemy.orm import ColumnProperty, Mapper
 
 from accel_viewset._rendering import Renderer
+from accel_viewset._types import type_of
 
 _DIRECT = frozenset(
     {
@@ -132,8 +133,4 @@ def _fits(annotation: Any, column: Column[Any]) -> bool:
     optional = annotation is not options[0]
     if len(options) != 1 or options[0] not in _DIRECT:
         return False
-    try:
-        python_type = column.type.python_type
-    except NotImplementedError:
-        return False
-    return python_type is options[0] and (optional or not column.nullable)
+    return type_of(column) is options[0] and (optional or not column.nullable)

@@ -15,8 +15,24 @@ from pydantic import Field
 from sqlalchemy import Column, Select, String, or_
 from sqlalchemy.orm import Mapper
 
+from accel_viewset._types import type_of
+
 _ORDERED = (int, float, decimal.Decimal, dt.date, dt.time, dt.timedelta)
 _TYPED = (*_ORDERED, str, bool, uuid.UUID, Enum)
+# A column of this name is filtered by `size__exact`: `size` is that of a page.
+_TAKEN = frozenset(
+    {
+        "cursor",
+        "expand",
+        "limit",
+        "offset",
+        "ordering",
+        "page",
+        "search",
+        "size",
+        "skip",
+    }
+)
 _LONGEST_SEARCH = 200
 _MOST_VALUES = 100
 _LARGEST = 2**63 - 1
@@ -98,7 +114,8 @@ class FilterSet:
                     raise ValueError(
                         f"there is no look-up {lookup!r}; use one of {[*_LOOKUPS]}"
                     )
-                key = name if lookup == "exact" else f"{name}__{lookup}"
+                bare = lookup == "exact" and name not in _TAKEN
+                key = name if bare else f"{name}__{lookup}"
                 yield key, (attribute, lookup, _parameter(lookup, value_type))
 
     def _attribute(self, name: str) -> Any:
@@ -170,11 +187,8 @@ class FilterSet:
 
 
 def _value_type(column: Column[Any]) -> Any:
-    try:
-        found = column.type.python_type
-    except NotImplementedError:
-        return str
-    return found if issubclass(found, _TYPED) else str
+    found = type_of(column)
+    return found if found is not None and issubclass(found, _TYPED) else str
 
 
 def _usual_lookups(column: Column[Any], value_type: type[Any]) -> Iterator[str]:

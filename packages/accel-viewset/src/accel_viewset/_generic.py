@@ -171,12 +171,16 @@ class GenericViewSet(BaseViewSet):
         except ValueError as exc:
             raise self._refuse("parents", exc) from exc
         hidden = self._parents.columns
+        # What a client sends, completed by what the path says.
+        whole = getattr(self, "create_schema", None) or create_schema(
+            model, mapper, frozenset()
+        )
+        self._created = self._parents.extended(whole)
         if not hasattr(self, "create_schema"):
             self.create_schema = create_schema(model, mapper, hidden)
         if not hasattr(self, "update_schema"):
             self.update_schema = update_schema(model, mapper, hidden)
         self._patch_schema = patch_schema(self.update_schema, model.__name__)
-        self._created = self._parents.extended(self.create_schema)
         self._renderer = Renderer(model)
         try:
             self._expansion = Expansion(

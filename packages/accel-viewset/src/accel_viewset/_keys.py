@@ -11,6 +11,9 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapper
 
+from accel_viewset._types import type_of
+
+_LARGEST = 2**63 - 1
 _READABLE = (int, str, uuid.UUID, dt.datetime, dt.date)
 
 
@@ -39,6 +42,11 @@ class Key:
         """Return the value of each column."""
         return tuple(item_id) if isinstance(item_id, (tuple, list)) else (item_id,)
 
+    def fits(self, item_id: object) -> bool:
+        """Tell whether a database could hold the key at all."""
+        parts = self.parts(item_id)
+        return all(abs(x) <= _LARGEST for x in parts if isinstance(x, int))
+
     def read(self, item: object) -> tuple[object, ...] | None:
         """Return the key of a row, a mapping or a schema; None if a part is missing."""
         if isinstance(item, Mapping):
@@ -55,11 +63,8 @@ def text_of(key: Sequence[object]) -> str:
 
 def python_type(column: ColumnElement[Any]) -> type[Any]:
     """Return the type that a client writes for *column*: text if in doubt."""
-    try:
-        found = column.type.python_type
-    except NotImplementedError:
-        return str
-    return found if issubclass(found, _READABLE) else str
+    found = type_of(column)
+    return found if found is not None and issubclass(found, _READABLE) else str
 
 
 def _annotation(columns: Sequence[ColumnElement[Any]], names: Sequence[str]) -> Any:

@@ -70,7 +70,8 @@ class Parents:
         """Return *schema* with the columns that the path gives."""
         if not self._columns:
             return schema
-        fields: dict[str, Any] = dict.fromkeys(self.columns, (Any, None))
+        missing = self.columns - schema.model_fields.keys()
+        fields: dict[str, Any] = dict.fromkeys(missing, (Any, None))
         return create_model(schema.__name__, __base__=schema, **fields)
 
     def completed(

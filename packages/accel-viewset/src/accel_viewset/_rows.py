@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Depends, Request, Response
 from sqlalchemy import Row, Select, select
 
-from accel_db import NotFound, OrmAsync
+from accel_db import DatabaseError, InvalidValue, NotFound, OrmAsync
 from accel_viewset._app_orm import AppOrm
 from accel_viewset._conditional import check_match, etag_of
 from accel_viewset._errors import OutOfScope
@@ -38,13 +38,14 @@ class Rows(GenericViewSet):
             PermissionRefused: a permission says no.
         """
         deep = self._deep(expand)
-        if self._is_scoped:
-            where = self._is_row(item_id)
-            rows = await self._rows(request)
-            found = await aorm.get(rows.where(*where), deep=deep)
-        else:
-            parts = self._key.parts(item_id)
-            found = await aorm.get_item(self.db_model, parts, deep=deep)
+        async with self._keyed(item_id, aorm):
+            if self._is_scoped:
+                where = self._is_row(item_id)
+                rows = await self._rows(request)
+                found = await aorm.get(rows.where(*where), deep=deep)
+            else:
+                parts = self._key.parts(item_id)
+                found = await aorm.get_item(self.db_model, parts, deep=deep)
         if found is None:
             raise self._missing(item_id)
         if self._checks_rows:
@@ -62,6 +63,28 @@ class Rows(GenericViewSet):
     def _is_row(self, item_id: Any) -> list[Any]:
         parts = self._key.parts(item_id)
         return [c == v for c, v in zip(self._key.columns, parts, strict=True)]
+
+    @asynccontextmanager
+    async def _keyed(self, item_id: Any, aorm: OrmAsync) -> AsyncIterator[None]:
+        """Let a key that no row can have be a missing row, not an invalid value."""
+        if not self._key.fits(item_id):
+            raise self._missing(item_id)
+        try:
+            yield
+        except InvalidValue:
+            if await self._is_no_key(item_id, aorm):
+                raise self._missing(item_id) from None
+            raise
+
+    async def _is_no_key(self, item_id: Any, aorm: OrmAsync) -> bool:
+        try:
+            await aorm.exists(select(self.db_model).where(*self._is_row(item_id)))
+        except InvalidValue:
+            return True
+        except DatabaseError:
+            # The transaction is beyond asking: the first error stands.
+            return False
+        return False
 
     def _missing(self, item_id: Any) -> NotFound:
         shown = item_id if isinstance(item_id, (int, tuple)) else str(item_id)
@@ -85,9 +108,10 @@ class Rows(GenericViewSet):
     ) -> AsyncIterator[None]:
         """Hold a row still while it is checked and changed, where that is needed."""
         if not (self._is_scoped or self._checks_rows or self.etag):
-            yield
+            async with self._keyed(item_id, aorm):
+                yield
             return
-        async with aorm.transaction():
+        async with self._keyed(item_id, aorm), aorm.transaction():
             where = self._is_row(item_id)
             await aorm.get(select(self.db_model).where(*where).with_for_update())
             row = await self.get_object(request, item_id, aorm, action=action)

@@ -18,6 +18,7 @@ from sqlalchemy import Column
 from sqlalchemy.orm import ColumnProperty, Mapper
 
 from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
+from accel_viewset._types import type_of
 
 _MIXINS = (AuditMixin, SoftDeleteMixin, TimestampMixin)
 
@@ -135,10 +136,8 @@ def _is_filled_in(column: Column[Any], *, required: bool) -> bool:
 
 
 def _is_time(column: Column[Any]) -> bool:
-    try:
-        return issubclass(column.type.python_type, (dt.date, dt.time))
-    except NotImplementedError:
-        return False
+    found = type_of(column)
+    return found is not None and issubclass(found, (dt.date, dt.time))
 
 
 def _model(

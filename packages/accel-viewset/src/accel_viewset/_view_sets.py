@@ -253,7 +253,8 @@ class ViewSetRetrieve(Rows):
             found = await self.get_object(request, item_id, aorm, expand=expand)
             return self._one(found, expand)
         rows = (await self._rows(request)).with_only_columns(*lane.columns)
-        row = await aorm.get(rows.where(*self._is_row(item_id)))
+        async with self._keyed(item_id, aorm):
+            row = await aorm.get(rows.where(*self._is_row(item_id)))
         if row is None:
             raise self._missing(item_id)
         return self._one(row)

@@ -1,0 +1,129 @@
+"""ETag, If-None-Match and If-Match."""
+
+import anyio
+import pytest
+
+from accel_cache import MemoryCache
+from accel_viewset import FullViewSet
+
+from .models import Note
+from .schemas import NoteOut
+
+pytestmark = pytest.mark.anyio
+
+
+class Notes(FullViewSet):
+    db_model = Note
+    pydantic_model = NoteOut
+    etag = True
+
+
+class Careful(Notes):
+    etag = "required"
+
+
+@pytest.fixture
+async def note(db, add):
+    return await add(Note(text="first"))
+
+
+async def test_unchanged_is_304(note, serve):
+    async with serve(Notes) as web:
+        tag = (await web.get("/x/1")).headers["etag"]
+        again = await web.get("/x/1", headers={"if-none-match": f'"other", W/{tag}'})
+        anything = await web.get("/x", headers={"if-none-match": "*"})
+        await web.patch("/x/1", json={"text": "second"})
+        changed = await web.get("/x/1", headers={"if-none-match": tag})
+
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert "content-length" not in again.headers
+    assert anything.status_code == 304
+    assert changed.json()["text"] == "second"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_change_of_another_state_is_412(note, serve, method):
+    async with serve(Notes) as web:
+        old = (await web.get("/x/1")).headers["etag"]
+        await web.patch("/x/1", json={"text": "theirs"})
+        stale = await web.request(
+            method, "/x/1", json={"text": "mine"}, headers={"if-match": old}
+        )
+        read = await web.get("/x/1")
+        fresh = await web.request(
+            method,
+            "/x/1",
+            json={"text": "mine"},
+            headers={"if-match": f'"x", {read.headers["etag"]}'},
+        )
+
+    assert stale.status_code == 412
+    assert "Read it again" in stale.json()["detail"]
+    assert read.json()["text"] == "theirs"
+    assert fresh.is_success
+
+
+async def test_write_answers_with_the_new_tag(note, serve):
+    async with serve(Notes) as web:
+        written = await web.patch("/x/1", json={"text": "second"})
+        read = await web.get("/x/1")
+        created = await web.post("/x", json={"text": "new"})
+
+    assert written.headers["etag"] == read.headers["etag"]
+    assert "etag" in created.headers
+
+
+async def test_weak_tag_never_allows_a_change(note, serve):
+    async with serve(Notes) as web:
+        tag = (await web.get("/x/1")).headers["etag"]
+        answer = await web.delete("/x/1", headers={"if-match": f"W/{tag}"})
+
+    assert answer.status_code == 412
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_change_without_a_tag_can_be_refused(note, serve, method):
+    async with serve(Careful) as web:
+        answer = await web.request(method, "/x/1", json={"text": "t"})
+        missing = await web.request(method, "/x/9", json={"text": "t"})
+
+    assert (answer.status_code, missing.status_code) == (428, 404)
+    assert "If-Match" in answer.json()["detail"]
+
+
+async def test_one_of_two_racing_changes_loses(url, note, serve):
+    if url.startswith("sqlite"):
+        # An in-memory database has one connection: there is no race.
+        return
+    statuses = []
+    async with serve(Notes) as web:
+        tag = (await web.get("/x/1")).headers["etag"]
+
+        async def change(text):
+            headers = {"if-match": tag}
+            answer = await web.patch("/x/1", json={"text": text}, headers=headers)
+            statuses.append(answer.status_code)
+
+        async with anyio.create_task_group() as group:
+            for text in "abcd":
+                group.start_soon(change, text)
+
+    assert sorted(statuses) == [200, 412, 412, 412]
+
+
+async def test_cached_response_has_the_tag_that_changes_need(note, serve):
+    class Cached(Notes):
+        cache_class = MemoryCache()
+        cache_ttl = 60
+
+    async with serve(Cached) as web:
+        await web.get("/x/1")
+        hit = await web.get("/x/1")
+        tag = hit.headers["etag"]
+        unchanged = await web.get("/x/1", headers={"if-none-match": tag})
+        changed = await web.patch(
+            "/x/1", json={"text": "new"}, headers={"if-match": tag}
+        )
+
+    assert hit.headers["x-cache"] == "HIT"
+    assert (unchanged.status_code, changed.status_code) == (304, 200)
