@@ -57,15 +57,15 @@ def test_runs_until_interrupted_and_leaves_nothing(tmp_path):
     with subprocess.Popen(
         COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as demo:
-        ready = demo.stdout.readline()
-        url = re.search(r"http://\S+", ready)[0]
+        lines = list(iter(demo.stdout.readline, "Stop it with Ctrl-C.\n"))
+        url = re.search(r"http://\S+", lines[0])[0]
         with urllib.request.urlopen(f"{url}/healthcheck") as answer:
             assert answer.status == 200
         demo.send_signal(signal.SIGINT)
-        rest, errors = demo.communicate(timeout=30)
+        _, errors = demo.communicate(timeout=30)
 
     assert demo.returncode == 0
-    assert "Login: admin / " in rest
+    assert "Login: admin / " in "".join(lines)
     assert "Traceback" not in errors
     assert list(tmp_path.glob("accel-*")) == []
     with pytest.raises(OSError, match="refused"):
