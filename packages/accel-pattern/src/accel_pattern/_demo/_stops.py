@@ -59,7 +59,7 @@ def health(visitor: Visitor) -> str:
     return f"version {version}; ready: {', '.join(sorted(checks))}"
 
 
-def pages_without_a_network(visitor: Visitor) -> str:
+def offline_pages(visitor: Visitor) -> str:
     """Look for anything that a page would load from elsewhere."""
     paths = ("/", "/docs", "/docintegration", "/admin/login")
     for path in paths:
@@ -264,7 +264,7 @@ def time_zone(visitor: Visitor) -> str:
 
 STOPS = (
     health,
-    pages_without_a_network,
+    offline_pages,
     login,
     rows,
     pages,
