@@ -3,12 +3,13 @@
 import datetime as dt
 import decimal
 import uuid
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from flask_admin.contrib.sqla.filters import FilterConverter
 
-from accel_admin._types import has_zone, python_type
+from accel_admin._types import has_zone, python_type, unwrapped
 
 _NAMES: dict[type, str] = {
     bool: "boolean",
@@ -23,34 +24,45 @@ _NAMES: dict[type, str] = {
 }
 
 
-class _InUtc:
-    """Reads the moments to compare with as UTC."""
+def _adapted(filters: Iterable[type], convert: Callable[[Any], Any]) -> list[type]:
+    """Return *filters*, whose values go through *convert* once they are read."""
 
-    def clean(self, value: str) -> Any:
-        cleaned = super().clean(value)  # type: ignore[misc]  # mixed into a filter
-        if isinstance(cleaned, list):
-            return [moment.replace(tzinfo=dt.UTC) for moment in cleaned]
-        return cleaned.replace(tzinfo=dt.UTC) if _is_moment(cleaned) else cleaned
+    class Adapted:
+        def clean(self, value: str) -> Any:
+            cleaned = super().clean(value)  # type: ignore[misc]  # mixed into a filter
+            if isinstance(cleaned, list):
+                return [convert(item) for item in cleaned]
+            return convert(cleaned)
+
+    return [type(kind.__name__, (Adapted, kind), {}) for kind in filters]
 
 
-def _is_moment(value: object) -> bool:
-    return isinstance(value, dt.datetime)
+def _in_utc(value: Any) -> Any:
+    # "Empty" is a filter, too, whose value is no moment.
+    return value.replace(tzinfo=dt.UTC) if isinstance(value, dt.datetime) else value
+
+
+def _as_uuid(value: Any) -> Any:
+    try:
+        return uuid.UUID(value)
+    except ValueError:
+        return value
 
 
 class Filters(FilterConverter):  # type: ignore[misc]  # Flask-Admin is not typed
     """Chooses filters by the Python type of a column, which wrapped types have, too."""
 
-    zoned_filters = tuple(
-        type(f"Utc{kind.__name__}", (_InUtc, kind), {})
-        for kind in FilterConverter.datetime_filters
-    )
+    zoned_filters = _adapted(FilterConverter.datetime_filters, _in_utc)
+    # Flask-Admin compares with text, which only PostgreSQL takes for a UUID.
+    uuid_filters = _adapted(FilterConverter.uuid_filters, _as_uuid)
 
     def convert(self, type_name: str, column: Any, name: str, **kwargs: Any) -> Any:
         """Return the filters for *column*; none if its type has none."""
-        if isinstance(column.type, sa.Enum):
-            return super().convert(type_name, column, name, **kwargs) or []
         kind = python_type(column.type)
-        if kind is dt.datetime and has_zone(column.type):
+        if isinstance(unwrapped(column.type), sa.Enum):
+            known = "enum"
+        elif kind is dt.datetime and has_zone(column.type):
             return [make(column, name, **kwargs) for make in self.zoned_filters]
-        known = _NAMES.get(kind, type_name)
+        else:
+            known = _NAMES.get(kind, type_name)
         return super().convert(known, column, name, **kwargs) or []

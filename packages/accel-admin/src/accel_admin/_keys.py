@@ -30,12 +30,14 @@ def encode_key(values: Sequence[object]) -> str:
     return parts[0] if len(parts) == 1 else ",".join(quote(p, safe="") for p in parts)
 
 
-def decode_key(mapper: Mapper[Any], text: str) -> tuple[Any, ...]:
+def decode_key(mapper: Mapper[Any], text: object) -> tuple[Any, ...]:
     """Read a primary key of *mapper* back.
 
     Raises:
         ValueError: *text* cannot be a key of that model.
     """
+    if not isinstance(text, str):
+        raise ValueError("there are several keys")  # noqa: TRY004  # as all that is malformed
     columns = mapper.primary_key
     parts = [text] if len(columns) == 1 else [unquote(p) for p in text.split(",")]
     if len(parts) != len(columns):

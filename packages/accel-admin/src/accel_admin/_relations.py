@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from flask_admin.model.ajax import AjaxModelLoader
-from sqlalchemy.exc import DataError, StatementError
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Mapper
 
 from accel_admin._keys import decode_key, encode_key
@@ -38,7 +38,7 @@ class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is n
             with self._session.no_autoflush:
                 key = decode_key(self._mapper, unquote(pk))
                 return self._session.get(self.model, key)
-        except (ValueError, DataError, StatementError, OverflowError):
+        except (ValueError, DataError, OverflowError):
             return None
 
     def get_list(self, query: str | None, offset: int = 0, limit: int = 10) -> Any:

@@ -10,7 +10,7 @@ from flask_admin.model.template import (
     EditRowAction,
     ViewRowAction,
 )
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.orm import Mapper
 
 from accel_admin import _derived as derived
@@ -129,8 +129,12 @@ class ModelView(EditableForms, AuditedWrites):
     def get_one(self, id: Any) -> Any:  # noqa: A002  # the name of Flask-Admin
         """Return the row with that key, or answer 404."""
         try:
-            row = self.session.get(self.model, decode_key(self.mapper, id))
-        except (ValueError, AttributeError, DataError, StatementError, OverflowError):
+            key = decode_key(self.mapper, id)
+        except ValueError:
+            abort(404)
+        try:
+            row = self.session.get(self.model, key)
+        except (DataError, OverflowError):
             row = None
         return row if row is not None else abort(404)
 

@@ -8,7 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from flask import flash
 from flask_admin.contrib.sqla import ModelView as FlaskAdminModelView
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -90,6 +95,9 @@ class AuditedWrites(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin i
                 self.session.flush()
                 keys = [self.get_pk_value(row) for row in rows]
                 self.session.commit()
+        except (OperationalError, InterfaceError):
+            self.session.rollback()
+            raise
         except _REFUSALS as exc:
             self.session.rollback()
             flash(explain(exc), "error")
