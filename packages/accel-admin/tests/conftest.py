@@ -3,7 +3,7 @@
 import pytest
 from flask import Flask
 
-from accel_admin import admin_pattern
+from accel_admin import MemoryStore, admin_pattern
 from accel_db.testing import create_database, postgres_server
 
 from .models import MODELS, db as manager
@@ -44,7 +44,7 @@ def sqlite(tmp_path):
         yield manager
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build():
     """Give a function that builds an app with a panel, and returns both."""
 
@@ -64,10 +64,28 @@ def build():
     return build
 
 
+@pytest.fixture(scope="session")
+def usual_store():
+    return MemoryStore()
+
+
+@pytest.fixture(scope="session")
+def usual_panel(build, usual_store):
+    """Give the panel that most tests share; the database is another for each."""
+    return build(store=usual_store)[1]
+
+
 @pytest.fixture
-def panel(sqlite, build):
+def shared(usual_panel, usual_store):
+    """Give the shared panel, whose sessions and failed logins are forgotten."""
+    usual_store.clear()
+    return usual_panel
+
+
+@pytest.fixture
+def panel(sqlite, shared):
     """Give a panel on SQLite."""
-    return build()[1]
+    return shared
 
 
 @pytest.fixture
@@ -84,9 +102,9 @@ def admin(visitor):
 
 
 @pytest.fixture
-def admin_on(db, build):
+def admin_on(db, shared):
     """Give somebody who may do everything, on each of the databases."""
-    visitor = Visitor(build()[0])
+    visitor = Visitor(shared.app)
     assert visitor.log_in().status_code == 303
     return visitor
 

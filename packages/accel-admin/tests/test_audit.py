@@ -16,8 +16,9 @@ from .visitor import PASSWORD, Visitor
 @pytest.fixture
 def events(panel):
     found = []
-    panel.subscribe(found.append)
-    return found
+    leave = panel.subscribe(found.append)
+    yield found
+    leave()
 
 
 def test_logins_and_logouts_are_told(visitor, events):

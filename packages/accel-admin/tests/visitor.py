@@ -21,9 +21,9 @@ class Visitor:
         return self.client.get(path, **kwargs)
 
     def token(self):
-        page = self.get("/admin/").text
-        match = TOKEN.search(page) or TOKEN.search(self.get("/admin/login").text)
-        return match[1]
+        # Where there is nothing to log out of, this leads to the login.
+        page = self.get("/admin/logout", follow_redirects=True).text
+        return TOKEN.search(page)[1]
 
     def post(self, path, data=None, **kwargs):
         form = {"csrf_token": self.token(), **(data or {})}

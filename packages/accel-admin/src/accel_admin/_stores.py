@@ -63,6 +63,11 @@ class MemoryStore:
             self._put(key, str(number).encode(), ttl)
             return number
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._values.clear()
+
     def _live(self, key: str) -> bytes | None:
         expires, value = self._values.get(key, (0.0, b""))
         if expires > self._clock():
