@@ -1,0 +1,134 @@
+"""Mistakes in a view set are told when it is mounted."""
+
+import inspect as inspection
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import BaseModel
+
+import accel_viewset
+from accel_viewset import ConfigurationError, FullViewSet, ViewSetError
+
+from .models import File, Seat, Task, User
+from .schemas import FileOut, FileWithOwner, SeatOut, TaskOut, UserOut
+
+
+class Required(FileOut):
+    owner: UserOut
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"db_model": BaseModel}, "is no mapped class"),
+        ({"pydantic_model": FileWithOwner}, "Set `deep_schema = True`"),
+        ({"filters": ("secret",)}, "File has no column 'secret'"),
+        ({"filters": {"size": ["like"]}}, "there is no look-up 'like'"),
+        ({"ordering": ("owner",)}, "File has no column 'owner'"),
+        ({"search": ("size",)}, "'size' is no text"),
+        ({"expand": ("owner",)}, "'owner' is no relationship in 'FileOut'"),
+        (
+            {"pydantic_model": Required, "expand": ("owner",)},
+            "'owner' needs a default",
+        ),
+        ({"parents": {"user_id": "owner_id"}}, r"has no `\{user_id\}`"),
+        (
+            {"action_dependencies": {"creat": [Depends(print)]}},
+            r"there is no action \['creat'\]",
+        ),
+    ],
+)
+def test_mistake_names_the_attribute(attributes, message):
+    view = type("Broken", (FullViewSet,), {"db_model": File, "pydantic_model": FileOut})
+    broken = type("Broken", (view,), attributes)
+
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        broken().as_view(APIRouter(), "/x")
+
+    assert str(caught.value).startswith("`Broken.")
+
+
+def test_missing_schema_is_told():
+    class Broken(FullViewSet):
+        db_model = File
+
+    with pytest.raises(ConfigurationError, match="pydantic_model"):
+        Broken().as_view(APIRouter(), "/x")
+
+
+@pytest.mark.anyio
+async def test_missing_database_is_a_500_that_says_why(serve):
+    class Users(FullViewSet):
+        db_model = User
+        pydantic_model = UserOut
+
+    async with serve(Users, database=None) as web:
+        answer = await web.get("/x")
+
+    assert answer.status_code == 500
+    assert answer.text == "Internal Server Error"
+
+
+def mounted(db_model, pydantic_model, **attributes):
+    names = {"db_model": db_model, "pydantic_model": pydantic_model, **attributes}
+    return type("View", (FullViewSet,), names)().as_view(APIRouter(), "/x")
+
+
+def test_what_upstream_sets_is_there():
+    view = mounted(User, UserOut)
+
+    assert (view.name_pk, view.type_item_id, view.prefix) == ("id", int, "/x")
+    assert view.tags == ["View"]
+    assert view.get_offset(3, 10) == 20
+
+
+def test_type_of_the_key_may_be_said():
+    assert mounted(User, UserOut, type_item_id=str).type_item_id is str
+
+
+@pytest.mark.parametrize(
+    ("model", "schema", "created", "updated"),
+    [
+        (User, UserOut, {"name", "login", "email"}, {"name", "login", "email"}),
+        (Seat, SeatOut, {"row", "letter", "guest"}, {"guest"}),
+        (File, FileOut, {"filename", "size", "owner_id"}, None),
+    ],
+)
+def test_derived_schemas(model, schema, created, updated):
+    view = mounted(model, schema)
+
+    assert set(view.create_schema.model_fields) == created
+    assert set(view.update_schema.model_fields) == (updated or created)
+    assert not any(f.is_required() for f in view._patch_schema.model_fields.values())
+
+
+def test_nested_schemas_keep_the_keys_of_children():
+    view = mounted(Task, TaskOut, deep_schema=True)
+
+    assert set(view.create_schema.model_fields) == {"name", "users", "works"}
+    works = view.update_schema.model_fields["works"].annotation
+    assert "id" in works.__args__[0].model_fields
+
+
+def test_two_view_sets_of_one_model_share_an_application():
+    app, router = FastAPI(), APIRouter()
+    for prefix in ("/a", "/b"):
+        view = type("View", (FullViewSet,), {})
+        view.db_model, view.pydantic_model = User, UserOut
+        view().as_view(router, prefix)
+    app.include_router(router)
+
+    paths = app.openapi()["paths"]
+    ids = [op["operationId"] for path in paths.values() for op in path.values()]
+    assert len(ids) == len(set(ids)) == 12
+
+
+def errors():
+    found = vars(accel_viewset).values()
+    return [x for x in found if inspection.isclass(x) and issubclass(x, ViewSetError)]
+
+
+@pytest.mark.parametrize("error", errors(), ids=lambda error: error.__name__)
+def test_errors_carry_their_status(error):
+    assert isinstance(error.http_status, int)
+    assert error.retry_after is None or error.retry_after > 0
