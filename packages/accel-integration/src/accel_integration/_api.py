@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 from urllib.parse import ParseResult, quote, urlparse
 
 from accel_integration._masking import Credentials, mask_url
@@ -15,7 +16,6 @@ __all__ = [
     "HTTPMethod",
     "fill_path",
     "join_url",
-    "origin_of",
 ]
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -36,10 +36,28 @@ class HTTPMethod(StrEnum):
 class ApiURL(ParseResult):
     """A parsed URL that is its own text, but shows no password."""
 
-    __slots__ = ()
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return *text* as a URL."""
+        return cls(*urlparse(text))
+
+    # Declarations keep the URLs of their endpoints, whose text is asked for each time.
+    @cached_property
+    def _text(self) -> str:
+        return super().geturl()
+
+    @cached_property
+    def origin(self) -> str:
+        """The scheme, host and port, without a user or password."""
+        host = self.netloc.rpartition("@")[2]
+        return f"{self.scheme}://{host}" if host else ""
+
+    def geturl(self) -> str:
+        """Return the URL as one text."""
+        return self._text
 
     def __str__(self) -> str:
-        return self.geturl()
+        return self._text
 
     def __repr__(self) -> str:
         return f"<ApiURL {mask_url(self.geturl())}>"
@@ -65,8 +83,9 @@ class ApiHTTP:
     ) -> None:
         plain = type(credentials) is dict
         self.credentials: Any = Credentials(credentials) if plain else credentials
-        text = url if isinstance(url, str) else url.geturl()
-        self.url = ApiURL(*urlparse(text))
+        if not isinstance(url, ApiURL):
+            url = ApiURL.parse(url if isinstance(url, str) else url.geturl())
+        self.url = url
         self.version = version
         self.httpmethod = str(httpmethod)
         self._get_client: Callable[[], Any] = lambda: client
@@ -79,16 +98,11 @@ class ApiHTTP:
     @property
     def origin(self) -> str:
         """The scheme, host and port of the URL."""
-        return origin_of(self.url)
+        return self.url.origin
 
     def __repr__(self) -> str:
         shown = (type(self).__name__, self.httpmethod, mask_url(self.url.geturl()))
         return f"<{' '.join(filter(None, shown))}>"
-
-
-def origin_of(url: ParseResult) -> str:
-    """Return the origin of *url*, without a user or password."""
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else ""
 
 
 def join_url(base_url: str, path: str) -> str:

@@ -5,7 +5,6 @@ import re
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import (
@@ -104,14 +103,8 @@ class Alternative:
         self.status = int(match[1]) if match else None
         self.is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
 
-    def holds(self, value: object) -> bool:
-        """Tell whether *value* is an instance already."""
-        kind = self.annotation
-        return isinstance(kind, type) and kind is not dict and type(value) is kind
 
-
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """What an endpoint returned, and what is known of the response behind it."""
 
     data: Any
@@ -121,15 +114,13 @@ class Received:
     @classmethod
     def read(cls, value: Any, exchange: Exchange) -> "Received":
         """Look at *value*, which is a response or what was made of one."""
-        status = getattr(value, "status_code", None)
-        is_response = all(hasattr(value, name) for name in ("content", "headers"))
-        if not isinstance(status, int) or not is_response:
+        if not is_response(value):
             return cls(value, exchange.status, exchange.retry_after)
         try:
             data = value.json() if value.content else None
         except ValueError:
             data = value.text
-        return cls(data, status, value.headers.get("retry-after"))
+        return cls(data, value.status_code, value.headers.get("retry-after"))
 
     @property
     def is_error(self) -> bool:
@@ -145,17 +136,25 @@ class Received:
         return json.dumps(self.data, default=_type_name, ensure_ascii=False)
 
 
+def is_response(value: object) -> bool:
+    """Tell whether *value* has the shape of a response of httpx."""
+    has_status = isinstance(getattr(value, "status_code", None), int)
+    return has_status and hasattr(value, "content") and hasattr(value, "headers")
+
+
 def _type_name(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where an answer comes from; it is masked only when an error tells of it."""
 
-    name: str
-    full_url: str
-    credentials: Any
+    __slots__ = ("credentials", "full_url", "name")
+
+    def __init__(self, name: str, full_url: str, credentials: Any) -> None:
+        self.name = name
+        self.full_url = full_url
+        self.credentials = credentials
 
     @property
     def secrets(self) -> list[str]:
@@ -173,7 +172,14 @@ class ResponseSchema:
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-        self.alternatives = [Alternative(member) for member in members_of(annotation)]
+        members = members_of(annotation)
+        self.alternatives = [Alternative(member) for member in members]
+        # What needs no validation. A plain dict may be the body of any schema.
+        self._finished = {
+            member
+            for member in members
+            if isinstance(member, type) and member is not dict
+        }
 
     def convert(
         self,
@@ -191,7 +197,7 @@ class ResponseSchema:
             ResponseStatusError: Nothing is declared for the status.
             ResponseValidationError: Nothing declared fits.
         """
-        if any(alternative.holds(value) for alternative in self.alternatives):
+        if type(value) in self._finished:
             return value
         received = Received.read(value, exchange)
         found, errors = self._best(received)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from accel_integration._context import DEADLINE, Seconds, seconds_of, set_for_a_while
+from accel_integration._context import DEADLINE, Seconds, Temporarily, seconds_of
 from accel_integration._errors import StabilityTimeoutError
 from accel_integration._events import CallTimedOut, Hub
 from accel_integration._strategy import Strategy
@@ -256,7 +256,7 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
 async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:
     """Run *coro* like `run_within`, with its deadline known from the first step on."""
     deadline = time.monotonic() + limit.seconds
-    with set_for_a_while(DEADLINE, nearest(deadline)):
+    with Temporarily(DEADLINE, nearest(deadline)):
         return await run_within(coro, limit, deadline)
 
 
