@@ -11,9 +11,10 @@ from accel_pattern.testing import *  # noqa: F403 - the fixtures of the kit
 from accel_pattern.testing import SettingTest
 
 from app.core.config import TEST_DATABASE_URL
+from app.models.base import Base
 
 # Made before the application is imported, which then works on the same manager.
-TestDatabaseManager = MainDatabaseManager(TEST_DATABASE_URL, DEV_STATUS=True)
+TestDatabaseManager = MainDatabaseManager(TEST_DATABASE_URL, DEV_STATUS=True, base=Base)
 
 from main import app  # noqa: E402 - see above
 

@@ -12,6 +12,7 @@ hasher = PasswordHasher()
 class AuthJWT(BaseAuthJWT):
     """Logins against the table of users."""
 
+    @staticmethod
     async def check_auth(username: str, password: str) -> bool:
         """Check the entered login and password."""
         async with DatabaseManager.asession() as session:
@@ -19,6 +20,7 @@ class AuthJWT(BaseAuthJWT):
         # An unknown login costs as much time as a wrong password.
         return await hasher.verify(user.password_hash if user else None, password)
 
+    @staticmethod
     async def add_jwt_body(username: str) -> dict[str, object]:
         """Add what the service wants to know about the user of a token."""
         return {"version": "v1"}

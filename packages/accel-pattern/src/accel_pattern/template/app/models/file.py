@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.core.db import DatabaseManager
+from app.models.base import Base
 
 if TYPE_CHECKING:
     from app.models.users import User
 
 
-class File(DatabaseManager.Base):
+class File(Base):
     """The record of a file; its bytes lie elsewhere."""
 
     __tablename__ = "files"

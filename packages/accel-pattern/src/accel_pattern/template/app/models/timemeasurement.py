@@ -9,20 +9,20 @@ from accel_db import UtcDateTime
 from sqlalchemy import Column, ForeignKey, String, Table, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.core.db import DatabaseManager
+from app.models.base import Base
 
 if TYPE_CHECKING:
     from app.models.users import User
 
 task_users = Table(
     "task_users",
-    DatabaseManager.Base.metadata,
+    Base.metadata,
     Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
 )
 
 
-class Task(DatabaseManager.Base):
+class Task(Base):
     """Something to do."""
 
     __tablename__ = "tasks"
@@ -43,7 +43,7 @@ class Task(DatabaseManager.Base):
         return self.name
 
 
-class TaskExecution(DatabaseManager.Base):
+class TaskExecution(Base):
     """One piece of work on a task."""
 
     __tablename__ = "task_executions"

@@ -9,14 +9,14 @@ from accel_db import UtcDateTime
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.core.db import DatabaseManager
+from app.models.base import Base
 
 if TYPE_CHECKING:
     from app.models.file import File
     from app.models.timemeasurement import Task
 
 
-class User(DatabaseManager.Base):
+class User(Base):
     """A person with a login."""
 
     __tablename__ = "users"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from accel_auth import jwt_auth
 from accel_cache import cache_redis
 from accel_db import OrmAsync
-from accel_pattern import HTTPException404, HTTPException409, get_datetime_now
+from accel_pattern import HTTPException400, HTTPException409, get_datetime_now
 from accel_viewset import AppOrm, DefaultPaginator, FullViewSet
 from fastapi import APIRouter, Depends, Request
 
@@ -86,21 +86,19 @@ router.views = [  # type: ignore[attr-defined]  # read by base_pattern
 ]
 
 
-@router.post("/task/{task_id}/handover", tags=["TaskViewSet"])
+@router.post("/task/{task_id}/handover", tags=["TaskViewSet"], response_model=Task)
 async def hand_over(
     task_id: int,
     handover: Handover,
     aorm: Orm,
     _jwt: Annotated[dict[str, Any], Depends(jwt_auth)],
-) -> Task:
+) -> object:
     """Give a task to somebody else: close the running work, replace the person.
 
     Either everything is written or nothing is.
     """
     async with aorm.transaction():
-        task = await aorm.get_item(TaskDb, task_id, deep=True)
-        if task is None:
-            raise HTTPException404
+        task = await aorm.get_item_or_raise(TaskDb, task_id, deep=True)
         now = datetime.now(UTC)
         for execution in task.executions:
             if execution.end_time is None:
@@ -108,8 +106,7 @@ async def hand_over(
         users = {user.id for user in task.users} - {handover.from_user}
         if len(users) == len(task.users):
             raise HTTPException409(f"User {handover.from_user} does not work on this.")
-        if await aorm.get_item(UserDb, handover.to_user) is None:
-            raise HTTPException404(f"There is no user {handover.to_user}.")
+        await aorm.get_item_or_raise(UserDb, handover.to_user)
         people = [{"id": user} for user in sorted(users | {handover.to_user})]
         return await aorm.update_item(TaskDb, task_id, {"users": people}, deep=True)
 
@@ -120,7 +117,10 @@ async def translate(
     text: str, from_lang: str = "en", to_lang: str = "ru"
 ) -> GoogleTranslateEndpoints.Schema.TranslateV2:
     """Translate *text* with the service of somebody else."""
-    return await gtapi.translate(text, from_lang, to_lang)
+    answer = await gtapi.translate(text, from_lang, to_lang)
+    if isinstance(answer, GoogleTranslateEndpoints.SchemaError.http400):
+        raise HTTPException400(answer.error)
+    return answer
 
 
 @router.get("/time", tags=["common"])

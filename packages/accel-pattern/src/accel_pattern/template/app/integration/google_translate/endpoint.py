@@ -63,7 +63,8 @@ class GoogleTranslateEndpoints(EndpointsDeclaration):
             },
         )
         if response.status_code == httpx.codes.BAD_REQUEST:
-            return response.json()
+            return GoogleTranslateEndpoints.SchemaError.http400(**response.json())
         # A server's failure must raise, or no pattern takes notice of it.
         response.raise_for_status()
-        return {"text": "\n".join(line[0] for line in response.json())}
+        text = "\n".join(line[0] for line in response.json())
+        return GoogleTranslateEndpoints.Schema.TranslateV2(text=text)
