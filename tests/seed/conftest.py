@@ -29,6 +29,8 @@ from accel_cache.testing import ValkeyAddress, valkey_server
 from accel_db.testing import create_database, postgres_server
 
 SERVICE = Path(__file__).parent / "service"
+# Its tests run in a copy.
+collect_ignore = ["service"]
 
 # Where the names of a module of the drop-in live under the new names.
 HOMES = {
@@ -120,6 +122,11 @@ def seed(request):
 
 
 @pytest.fixture(scope="session")
+def old_and_new():
+    return Names("old"), Names("new")
+
+
+@pytest.fixture(scope="session")
 def postgres():
     with postgres_server() as url:
         yield url
@@ -206,14 +213,23 @@ def upstream():
         thread.join()
 
 
-# What `alembic` does, for one command after the other.
+# One process for all commands, since importing the service costs the most.
 SEPARATOR = "=" * 20
-ALEMBIC = f"""
-import sys
+MIGRATION = f"""
 from alembic.config import main
 
-for command in sys.argv[1:]:
-    print("{SEPARATOR}", flush=True)
+for command in (
+    "revision --autogenerate -m first",
+    "upgrade head --sql",
+    "history",
+    "upgrade head",
+    "check",
+    "downgrade base",
+    "current",
+    "upgrade head",
+    "current --verbose",
+):
+    print("{SEPARATOR}", command, sep="", flush=True)
     main(command.split(), prog="alembic")
 """
 
@@ -247,10 +263,9 @@ class Service:
     folder: Path
     env: dict[str, str]
     valkey: Valkey
-    names: str
-    backend: str
     url: str = ""
-    admin_url: str = ""
+    # What each command of Alembic wrote.
+    migration: dict[str, str] = field(default_factory=dict)
 
     def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a Python module or script in the folder of the service."""
@@ -267,29 +282,28 @@ class Service:
             pytest.fail(f"{args} failed:\n{done.stdout}\n{done.stderr}")
         return done
 
-    def alembic(self, *commands: str) -> list[str]:
-        """Run commands of Alembic, and return what each of them writes.
-
-        One process runs them all, since importing the service costs the most.
-        """
-        written = self.run("-c", ALEMBIC, *commands).stdout
-        return [part.strip() for part in written.split(SEPARATOR)[1:]]
+    def migrate(self) -> None:
+        """Make a migration, try what Alembic can do with it, and leave it applied."""
+        written = self.run("-c", MIGRATION).stdout
+        parts = (part.partition("\n") for part in written.split(SEPARATOR)[1:])
+        self.migration = {command: output.strip() for command, _, output in parts}
 
     @contextlib.contextmanager
-    def serve(self, *args: str, port: int, ready: str) -> Iterator[str]:
-        """Run a server at *port* for the time of the block, and return its URL."""
-        log = self.folder / f"{args[1]}.log"
+    def serve(self, module: str, *args: str, ready: str) -> Iterator[str]:
+        """Run a server for the time of the block, and return its URL."""
+        log = self.folder / f"{module}.log"
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *args],
+                [sys.executable, "-m", module, *args, "--port", str(port)],
                 cwd=self.folder,
                 env=self.env,
                 stdout=output,
                 stderr=output,
             )
         try:
-            wait_for(f"{url}{ready}", process, log)
+            wait_for(url + ready, process, log)
             yield url
         finally:
             process.terminate()
@@ -328,31 +342,24 @@ def settings(database_url: str, valkey: Valkey, upstream: Upstream) -> dict[str,
 
 
 @pytest.fixture(scope="session")
-def new_service(seed, backend, new_database, upstream, tmp_path_factory):
-    """Return a function that makes a copy of the service, with an empty database."""
-    with contextlib.ExitStack() as stack:
-
-        def make() -> Service:
-            folder = tmp_path_factory.mktemp("service") / "copy"
-            seed.copy(folder)
-            valkey = Valkey()
-            valkey.start()
-            stack.callback(valkey.stack.close)
-            env = settings(new_database(), valkey, upstream)
-            return Service(folder, env, valkey, seed.kind, backend)
-
-        yield make
+def copy(seed, backend, new_database, upstream, tmp_path_factory):
+    """A copy of the service, with tables made by a migration of its own."""
+    folder = tmp_path_factory.mktemp("service") / "copy"
+    seed.copy(folder)
+    valkey = Valkey()
+    valkey.start()
+    made = Service(folder, settings(new_database(), valkey, upstream), valkey)
+    made.migrate()
+    yield made
+    valkey.stack.close()
 
 
 @pytest.fixture(scope="session")
-def service(new_service):
-    made = new_service()
-    made.alembic("revision --autogenerate", "upgrade head")
-    port = free_port()
-    server = ("-m", "uvicorn", "main:app", "--port", str(port))
-    with made.serve(*server, port=port, ready="/livez") as url:
-        made.url = url
-        yield made
+def service(copy):
+    """The service, running."""
+    with copy.serve("uvicorn", "main:app", ready="/livez") as url:
+        copy.url = url
+        yield copy
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import uuid
 import httpx2
 import pytest
 import redis.asyncio as redis
+from sqlalchemy import Uuid, bindparam, text
 
 from accel_cache.testing import valkey_server
 
@@ -38,15 +39,20 @@ def test_other_arguments_are_another_answer(client, unique):
     assert first["made"] != second["made"]
 
 
-def test_a_cached_row_shows_what_its_schema_names(client, service, unique):
+@pytest.fixture
+def database(seed, service, unique):
+    url = service.env["DATABASE_URL"]
+    manager = seed("dbsession", "MainDatabaseManager")(url, name=unique)
+    yield manager
+    manager.dispose()
+
+
+def test_a_cached_row_shows_what_its_schema_names(client, database, unique):
     key = uuid.uuid4()
-    add = (
-        "from app.core.db import DatabaseManager; from app.models import Files\n"
-        "with DatabaseManager.session.begin() as session:\n"
-        f"    session.add(Files(id=__import__('uuid').UUID('{key}'), "
-        f"name='{unique}', place='a secret place'))\n"
-    )
-    service.run("-c", add)
+    add = text("INSERT INTO files (id, name, place) VALUES (:id, :name, 'a secret')")
+    add = add.bindparams(bindparam("id", key, Uuid), bindparam("name", unique))
+    with database.session.begin() as session:
+        session.execute(add)
 
     answers = [client.get(f"/files/{key}") for _ in range(2)]
 

@@ -1,8 +1,11 @@
 """The manager of a database: both halves, its guards, and who is who."""
 
 import re
+import subprocess
+import sys
 import uuid
 
+import httpx2
 import pytest
 from sqlalchemy import Column, Integer, String, Table, inspect, select, text
 
@@ -140,17 +143,19 @@ def test_a_manager_may_be_written_in_two_places(seed, new_database, unique):
     assert first is second
 
 
-def test_one_name_has_one_configuration(service):
+def test_one_name_has_one_configuration(seed):
     # In a process of its own: a process of tests lets the first manager win.
-    path = "fastapi_accelerator.dbsession" if service.names == "old" else "accel_db"
+    home = {"old": "fastapi_accelerator.dbsession", "new": "accel_db"}[seed.kind]
     script = (
-        f"from {path} import MainDatabaseManager as Manager\n"
+        f"from {home} import MainDatabaseManager as Manager\n"
         "first = Manager('sqlite:///:memory:')\n"
         "assert Manager('sqlite:///:memory:') is first\n"
         "Manager('sqlite:///other.db')\n"
     )
 
-    done = service.run("-c", script, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 1
     assert "ManagerConflict" in done.stderr
@@ -215,31 +220,29 @@ def test_the_sync_version_lists_files(client):
     assert uuid.UUID(files[0]["uid"])
 
 
-def test_a_missing_row_of_a_type_that_is_not_optional_is_a_crash(client):
-    assert client.get(f"/crud/file/{uuid.uuid4()}").status_code == 500
+def test_a_missing_row_of_a_type_that_is_not_optional_is_a_crash(service):
+    # After a crash the server closes the connection: it is not for others.
+    response = httpx2.get(f"{service.url}/crud/file/{uuid.uuid4()}")
+
+    assert response.status_code == 500
 
 
 # Migrations -----------------------------------------------------------------------
 
 
-def test_migrations_go_up_and_down(new_service):
-    copy = new_service()
-
-    told = copy.alembic(
-        "revision --autogenerate -m first",
-        "upgrade head --sql",
-        "current",
-        "upgrade head",
-        "check",
-        "current",
-        "downgrade base",
-        "current",
-    )
+def test_a_migration_is_written_from_the_models(copy):
     (script,) = (copy.folder / "alembic" / "versions").glob("*.py")
+    source = script.read_text()
 
-    _, sql, before, _, checked, current, _, after = told
     assert re.fullmatch(r"\d{4}_\d\d_\d\d_\d{4}-[0-9a-f]{12}_first\.py", script.name)
-    assert "CREATE TABLE users" in sql
-    assert "No new upgrade operations detected" in checked
-    assert current.endswith("(head)")
-    assert before == after == ""
+    for table in ("file", "files", "task", "task_execution", "task_step", "users"):
+        assert f"op.create_table('{table}'" in source
+
+
+def test_a_migration_is_applied_and_taken_back(copy):
+    told = copy.migration
+
+    assert "No new upgrade operations detected" in told["check"]
+    assert told["current"] == ""
+    assert "(head)" in told["current --verbose"]
+    assert "CREATE TABLE users" in told["upgrade head --sql"]

@@ -80,6 +80,18 @@ async def option_2() -> str:
     return get_datetime_now(app.state.TIMEZONE).isoformat()
 
 
+@app.get("/state")
+async def state(request: Request) -> dict[str, object]:
+    known = request.app.state
+    return {
+        "TIMEZONE": str(known.TIMEZONE),
+        "CACHE_STATUS": known.CACHE_STATUS,
+        "DATABASE_MANAGER": known.DATABASE_MANAGER is DatabaseManager,
+        "SECRET_KEY": known.SECRET_KEY == SECRET_KEY,
+        "debug": app.debug,
+    }
+
+
 @app.get("/broken")
 async def broken() -> None:
     raise RuntimeError("the secret of this error")
