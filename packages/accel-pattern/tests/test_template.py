@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from accel_db.testing import create_database, postgres_server
-from accel_pattern._demo._run import copy_template
+from accel_pattern._new import copy_template
 
 
 @pytest.fixture(scope="module")

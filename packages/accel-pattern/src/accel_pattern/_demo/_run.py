@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,8 +32,8 @@ from accel_pattern._demo._servers import (
     valkey,
 )
 from accel_pattern._demo._upstream import FlakyTranslator
+from accel_pattern._new import copy_template
 
-TEMPLATE = Path(__file__).parent.parent / "template"
 PAGES = ("/", "/docs", "/healthcheck", "/readyz", "/docintegration", "/admin/")
 
 
@@ -96,12 +95,6 @@ def running_demo(port: int, output: IO[bytes] | None = None) -> Iterator[Demo]:
             username="admin",
             password=password,
         )
-
-
-def copy_template(target: Path) -> None:
-    """Copy the template of a service into *target*."""
-    leave = shutil.ignore_patterns("__pycache__", "*.db", "*.db-*", ".env")
-    shutil.copytree(TEMPLATE, target, ignore=leave, dirs_exist_ok=True)
 
 
 def check_database(url: str) -> None:

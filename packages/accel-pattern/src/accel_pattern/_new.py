@@ -1,0 +1,84 @@
+"""A new project: the template of a service, under a name of its own."""
+
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from accel_pattern._errors import PatternError
+
+TEMPLATE = Path(__file__).parent / "template"
+
+# What running the template leaves behind.
+LEFTOVERS = shutil.ignore_patterns("__pycache__", "*.db", "*.db-*", ".env", ".*_cache")
+
+
+class InvalidNameError(PatternError):
+    """Raised when a project cannot have this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is no name for a project: use letters, digits, `_` and `-`, "
+            "and begin with a letter, as in `shop` or `my-shop`."
+        )
+
+
+class FolderInUseError(PatternError):
+    """Raised when the folder of a new project holds something already."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"The folder {str(folder)!r} is in use: choose another name, or empty it."
+        )
+
+
+def copy_template(target: Path) -> None:
+    """Copy the template of a service into *target*."""
+    shutil.copytree(TEMPLATE, target, ignore=LEFTOVERS, dirs_exist_ok=True)
+
+
+def new_project(name: str, parent: Path, database: str = "sqlite") -> Path:
+    """Write a project called *name* into a folder of *parent*, and return the folder.
+
+    It can be run at once: its `.env` has secrets of its own.
+
+    Args:
+        name: Letters, digits, `_` and `-`, a letter first.
+        parent: Where the folder is made.
+        database: `sqlite`, or `postgres`, whose address stands in `.env` to be filled.
+
+    Raises:
+        InvalidNameError: *name* is no such name.
+        FolderInUseError: The folder exists and is not empty.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", name):
+        raise InvalidNameError(name)
+    folder = parent / name
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FolderInUseError(folder)
+    copy_template(folder)
+    _rename(folder / "pyproject.toml", 'name = "service"', f'name = "{name}"')
+    _rename(folder / "main.py", "A service built with accel", name)
+    _rename(folder / "README.md", "# A service built with accel", f"# {name}")
+    (folder / ".env").write_text(_settings(folder, name, database), encoding="utf-8")
+    return folder
+
+
+def _rename(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text("utf-8").replace(old, new, 1), encoding="utf-8")
+
+
+def _settings(folder: Path, name: str, database: str) -> str:
+    password = secrets.token_urlsafe(16)
+    values = {
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "ADMIN_PASSWORD": secrets.token_urlsafe(12),
+    }
+    if database == "postgres":
+        server = f"postgresql://{name}:{password}@localhost"
+        values["DATABASE_URL"] = f"{server}/{name}"
+        values["TEST_DATABASE_URL"] = f"{server}/test_{name}"
+    text = (folder / ".env.example").read_text("utf-8")
+    for key, value in values.items():
+        text = re.sub(rf"^{key}=.*$", f"{key}={value}", text, flags=re.MULTILINE)
+    return f"{text}\n# The password of the database in compose.yaml.\nPOSTGRES_PASSWORD={password}\n"
