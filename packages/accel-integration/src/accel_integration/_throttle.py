@@ -101,22 +101,22 @@ class Throttling(StatefulStrategy[Throttle]):
             weaver.line(f"{throttle} = {throttles}.of(args, kwargs)")
         if self.store is not None:
             check_store(self.store, weaver)
-        if not weaver.is_async:
-            weaver.line(f"{throttle}.acquire_sync()")
-        elif self.store is not None:
-            weaver.line(f"await {throttle}.acquire()")
+        acquire = "acquire" if weaver.is_async else "acquire_sync"
+        acquiring = f"{weaver.wait}{throttle}.{acquire}()"
+        if self.store is not None:
+            weaver.line(acquiring)
         else:
-            self._weave_local(weaver, throttle)
+            self._weave_local(weaver, throttle, acquiring)
         body()
 
     @staticmethod
-    def _weave_local(weaver: Weaver, throttle: str) -> None:
+    def _weave_local(weaver: Weaver, throttle: str, acquiring: str) -> None:
         now, tat = weaver.local("now"), weaver.local("tat")
         # No call between the read and the write, so that threads cannot mix here.
         weaver.line(f"{now} = {throttle}.clock()")
         weaver.line(f"{tat} = {throttle}.tat")
         with weaver.block(f"if {tat} - {now} > {throttle}.tolerance:"):
-            weaver.line(f"await {throttle}.acquire()")
+            weaver.line(acquiring)
         with weaver.block("else:"):
             weaver.line(
                 f"{throttle}.tat = ({tat} if {tat} > {now} else {now})"

@@ -51,10 +51,13 @@ class ThrottleState:
         """Reserve the next turn; return the wait for it and the mark it left."""
         with self._lock:
             now = self.clock()
-            wait = self.tat - now - self.tolerance
+            # Woven functions take free turns without the lock, so that nothing may be
+            # called between the read and the write.
+            tat = self.tat
+            wait = tat - now - self.tolerance
             if wait <= self.max_wait:
-                self.tat = max(self.tat, now) + self.interval
-                return max(0.0, wait), self.tat
+                self.tat = mark = (tat if tat > now else now) + self.interval  # noqa: FURB136 - max() is a call
+                return max(0.0, wait), mark
         # Outside of the lock, since a listener may make calls of its own.
         raise self.refusal(wait)
 
@@ -62,7 +65,7 @@ class ThrottleState:
         """Give a turn back, unless another has been reserved after it."""
         with self._lock:
             if self.tat == mark:
-                self.tat -= self.interval
+                self.tat = mark - self.interval
 
     async def acquire(self) -> None:
         """Wait for the next turn, or refuse the call."""
