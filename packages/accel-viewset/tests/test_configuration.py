@@ -7,7 +7,13 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel
 
 import accel_viewset
-from accel_viewset import ConfigurationError, FullViewSet, ViewSetError
+from accel_viewset import (
+    ConfigurationError,
+    DefaultPaginator,
+    FullViewSet,
+    Permission,
+    ViewSetError,
+)
 
 from .models import File, Seat, Task, User
 from .schemas import FileOut, FileWithOwner, SeatOut, TaskOut, UserOut
@@ -108,6 +114,30 @@ def test_nested_schemas_keep_the_keys_of_children():
     assert set(view.create_schema.model_fields) == {"name", "users", "works"}
     works = view.update_schema.model_fields["works"].annotation
     assert "id" in works.__args__[0].model_fields
+
+
+def calls(dependant):
+    for child in dependant.dependencies:
+        yield child.call
+        yield from calls(child)
+
+
+def test_no_dependency_is_sent_to_a_thread():
+    view = mounted(
+        *(File, FileWithOwner),
+        expand=("owner",),
+        filters=("size",),
+        paginator_class=DefaultPaginator,
+        permissions=(Permission(),),
+    )
+
+    found = [call for route in view.router.routes for call in calls(route.dependant)]
+
+    assert len(found) > 12
+    assert all(
+        inspection.iscoroutinefunction(call) or inspection.isasyncgenfunction(call)
+        for call in found
+    )
 
 
 def test_two_view_sets_of_one_model_share_an_application():

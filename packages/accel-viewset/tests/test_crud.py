@@ -171,6 +171,15 @@ async def test_value_beyond_the_column_is_422(db, serve):
     assert [answer.status_code for answer in answers] == [422, 422, 422]
 
 
+@pytest.mark.parametrize("price", ["1e999", 10**8, -(10**8), "NaN"])
+async def test_number_beyond_the_column_is_422(db, serve, price):
+    async with serve(Things) as web:
+        answer = await web.post("/x", json={**THING, "price": price})
+        listed = await web.get("/x")
+
+    assert (answer.status_code, listed.json()) == (422, [])
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"name": NaN}', b"null", b"\xff"])
 async def test_malformed_body_is_422(sqlite, serve, body):
     async with serve(Things) as web:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -77,7 +78,9 @@ PARAMETERS = st.sampled_from(
     ]
 )
 TEXTS = (
-    ANYTHING | NUMBERS.map(str) | st.sampled_from(["-at", "name,at", "\0", "%", "e30"])
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    | NUMBERS.map(str)
+    | st.sampled_from(["-at", "name,at", "\0", "%", "e30"])
 )
 REQUESTS = st.tuples(
     st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
@@ -127,7 +130,7 @@ def send(request):
 def test_never_500(send, what):
     method, path, key, params, body = what
     if key is not None:
-        path = f"{path}/{httpx2.URL(path='/' + key).raw_path.decode()[1:]}"
+        path = f"{path}/{quote(key, safe=',')}"
 
     # An exception that nobody handles comes out of the transport.
     answer = send(

@@ -1,6 +1,6 @@
 """Relations that a client may ask for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -44,13 +44,11 @@ class Expansion:
     def __bool__(self) -> bool:
         return bool(self.allowed)
 
-    def parameters(self) -> Callable[..., Names]:
+    def parameters(self) -> Callable[..., Awaitable[Names]]:
         """Return the dependency that reads `?expand=`."""
-        if not self.allowed:
-            return _nothing
         names = ", ".join(f"`{name}`" for name in self.allowed)
 
-        def expansion(
+        async def expansion(
             expand: Annotated[
                 str | None, Query(max_length=_LONGEST, description=names)
             ] = None,
@@ -89,7 +87,3 @@ class Expansion:
     def hidden(self, names: Names) -> set[str] | None:
         """Return what must not be in the response."""
         return set(self.allowed) - names or None
-
-
-def _nothing() -> Names:
-    return frozenset()

@@ -4,7 +4,7 @@ import datetime as dt
 import decimal
 import inspect
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any
@@ -138,7 +138,7 @@ class FilterSet:
         attribute = self._attribute(name.removeprefix("-"))
         return attribute.desc() if name.startswith("-") else attribute.asc()
 
-    def parameters(self) -> Callable[..., Selection]:
+    def parameters(self) -> Callable[..., Awaitable[Selection]]:
         """Return the dependency that reads the query, fully typed for OpenAPI."""
         parameters = [
             inspect.Parameter(
@@ -148,7 +148,7 @@ class FilterSet:
         ]
         parameters += list(self._general_parameters())
 
-        def selection(**given: Any) -> Selection:
+        async def selection(**given: Any) -> Selection:
             return self._selection(given)
 
         selection.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # FastAPI reads it

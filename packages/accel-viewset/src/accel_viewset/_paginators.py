@@ -87,9 +87,12 @@ class BasePaginatorClass:
 
     @classmethod
     def parameters(cls, limits: Limits) -> Callable[..., Any]:
-        """Return the dependency that reads which page is wanted."""
+        """Return the dependency that reads which page is wanted.
 
-        def page_parameters(
+        It is async, as all of them: FastAPI sends a plain function to a thread.
+        """
+
+        async def page_parameters(
             page: Annotated[int, Query(ge=1, description="The number of the page")] = 1,
             size: Annotated[
                 int, Query(ge=1, description=f"At most {limits.max_limit} items")
@@ -148,7 +151,7 @@ class LimitOffsetPaginator(BasePaginatorClass):
     def parameters(cls, limits: Limits) -> Callable[..., Any]:
         """Return the dependency that reads which part is wanted."""
 
-        def part_parameters(
+        async def part_parameters(
             limit: Annotated[
                 int, Query(ge=1, description=f"At most {limits.max_limit} items")
             ] = limits.page_size,
@@ -184,7 +187,7 @@ class CursorPaginator(BasePaginatorClass):
     def parameters(cls, limits: Limits) -> Callable[..., Any]:
         """Return the dependency that reads which page is wanted."""
 
-        def cursor_parameters(
+        async def cursor_parameters(
             cursor: Annotated[
                 str | None,
                 Query(max_length=4096, description="`next_cursor` of the page before"),

@@ -1,7 +1,7 @@
 """View sets below another one: `/user/{user_id}/file`."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -38,10 +38,10 @@ class Parents:
         """Return the columns that a client does not send."""
         return set(self._columns.values())
 
-    def parameters(self) -> Callable[..., None]:
+    def parameters(self) -> Callable[..., Awaitable[None]]:
         """Return the dependency that declares the parameters of the prefix."""
 
-        def parents(**_: Any) -> None:
+        async def parents(**_: Any) -> None:
             return None
 
         parents.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # FastAPI reads it

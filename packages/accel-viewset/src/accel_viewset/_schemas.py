@@ -3,11 +3,13 @@
 import copy
 import datetime as dt
 from collections.abc import Iterator, Set as AbstractSet
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
+    Field,
     ValidationError,
     create_model,
     field_validator,
@@ -20,6 +22,8 @@ from sqlalchemy.orm import ColumnProperty, Mapper
 from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
 from accel_viewset._types import type_of
 
+# What a double can hold, which SQLite makes of it.
+_FLOAT_DIGITS = 308
 _MIXINS = (AuditMixin, SoftDeleteMixin, TimestampMixin)
 
 
@@ -100,10 +104,27 @@ def _without(
     )
     for name, field in model.model_fields.items():
         if name not in dropped:
-            fields[name] = (field.annotation, copy.copy(field))
+            fields[name] = (field.annotation, _bounded(field, mapper.attrs.get(name)))
     # A validator of the whole may look at a field that a client cannot send.
     base = type("Sent", (BaseModel,), _class_attributes(dropped))
     return _model(f"{model.__name__}{suffix}", model, fields, base=base, whole=True)
+
+
+def _bounded(field: FieldInfo, attribute: Any) -> FieldInfo:
+    """Return a copy of *field* that refuses numbers which the column cannot hold.
+
+    SQLite would store infinity for them, which no schema lets out again.
+    """
+    copied = copy.copy(field)
+    if not isinstance(attribute, ColumnProperty):
+        return copied
+    column: Any = attribute.columns[0]
+    if type_of(column) is not Decimal:
+        return copied
+    digits = (column.type.precision or _FLOAT_DIGITS) - (column.type.scale or 0)
+    limit = Decimal(10) ** digits
+    copied.metadata = [*field.metadata, *Field(gt=-limit, lt=limit).metadata]
+    return copied
 
 
 def _class_attributes(names: dict[str, None]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class ViewSetList(Rows):
             items = await listing.items(offset=skip, limit=limit)
             return self._reply(self._many(items, asked.expand), response, cached=True)
 
-        def part_parameters(
+        async def part_parameters(
             skip: Annotated[int, Query(ge=0)] = 0,
             limit: Annotated[
                 int, Query(ge=1, description=f"At most {self.max_limit} items")
@@ -121,7 +121,7 @@ class ViewSetList(Rows):
             readers["expand"] = self._expansion.parameters()
         nothing = Asked(None, self._filters.default, frozenset())
 
-        def asked(**read: Any) -> Asked:
+        async def asked(**read: Any) -> Asked:
             return replace(nothing, **read)
 
         asked.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # FastAPI reads it
@@ -223,6 +223,12 @@ class ViewSetRetrieve(Rows):
         """Register the endpoint that reads a row."""
 
         async def get_item(
+            request: Request, response: Response, item_id: Any, aorm: Any = ORM
+        ) -> Any:
+            body = await self._read(request, item_id, frozenset(), aorm)
+            return self._reply(body, response, cached=True)
+
+        async def get_expanded_item(
             request: Request,
             response: Response,
             item_id: Any,
@@ -232,14 +238,14 @@ class ViewSetRetrieve(Rows):
             body = await self._read(request, item_id, expand, aorm)
             return self._reply(body, response, cached=True)
 
+        types = {"item_id": self.type_item_id}
+        if self._expansion:
+            types["expand"] = Annotated[Any, Depends(self._expansion.parameters())]
         return self._route(
             "GET",
             "/{item_id}",
-            get_item,
-            {
-                "item_id": self.type_item_id,
-                "expand": Annotated[Any, Depends(self._expansion.parameters())],
-            },
+            get_expanded_item if self._expansion else get_item,
+            types,
             cacheable=True,
             response_model=self.pydantic_model,
             responses=_MISSING,
