@@ -78,6 +78,11 @@ class Cache:
         kind = type(self._engine.store).__name__.removesuffix("Store").lower()
         return f"<{type(self).__name__} {self._engine.namespace!r} in {kind}>"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes see what this one stores."""
+        return not isinstance(self._engine.store, MemoryStore)
+
     def __call__(  # noqa: PLR0913 - the knobs; a newcomer meets five of them
         self,
         *,

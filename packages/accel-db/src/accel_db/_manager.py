@@ -169,6 +169,11 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         return self._current.urls.backend
 
     @property
+    def most_connections(self) -> int:
+        """Return how many connections this process may open, both halves together."""
+        return 2 * (self._options.pool_size + self._options.max_overflow)
+
+    @property
     def engine(self) -> Engine:
         """Return the sync engine, created when first asked for."""
         return self._current.sync

@@ -36,8 +36,10 @@ def compose(
     They close after it, so that the application may use them until its end.
     """
     own = app.router.lifespan_context
+    app.state.INTEGRATIONS = tuple(integrations)
+    app.state.CACHES = tuple(map(cache_for, caches))
     opened: list[AbstractAsyncContextManager[Any]]
-    opened = [*integrations, *map(cache_for, caches)]
+    opened = [*integrations, *app.state.CACHES]
     if manager is not None:
         for cache in caches:
             connect(manager, cache)

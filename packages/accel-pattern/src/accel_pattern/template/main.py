@@ -12,6 +12,7 @@ from app.core.config import (
     BASE_DIR_PROJECT,
     CACHE_STATUS,
     DEBUG,
+    ORIGINS,
     SECRET_KEY,
 )
 from app.core.db import DatabaseManager
@@ -30,6 +31,7 @@ base_pattern(
     base_dir=BASE_DIR_PROJECT,
     database_manager=DatabaseManager,
     secret_key=SECRET_KEY,
+    origins=ORIGINS,
     useintegration=[gtapi],
 )
 

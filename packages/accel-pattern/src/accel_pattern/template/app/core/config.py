@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     # Lets `create_all`, `drop_all` and `clear_all` run: never in production.
     dev_status: bool = False
     cache_status: bool = True
+    # Pages of these origins may call the service, as in ["https://shop.example"].
+    origins: list[str] = []
 
     # At least 32 characters: python -c "import secrets; print(secrets.token_urlsafe(32))"
     secret_key: SecretStr = SecretStr("")
@@ -43,6 +45,7 @@ REDIS_URL = settings.redis_url.get_secret_value()
 DEBUG = settings.debug
 DEV_STATUS = settings.dev_status
 CACHE_STATUS = settings.cache_status
+ORIGINS = settings.origins
 SECRET_KEY = settings.secret_key.get_secret_value()
 ADMIN_USERNAME = settings.admin_username
 ADMIN_PASSWORD = settings.admin_password.get_secret_value()

@@ -1,0 +1,145 @@
+"""The commands that look at an application."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from fastapi import FastAPI
+
+from accel_cache import Cache
+from accel_db import MainDatabaseManager
+from accel_db.testing import postgres_server
+from accel_pattern import base_pattern
+from accel_pattern._check import Subject, findings
+from accel_pattern._cli import main
+from accel_pattern._new import copy_template
+
+GOOD = {
+    "secret_key": "q8Zt-4vB1_xYkLmN0pRsTuWc7dEfGhJ2",
+    "origins": ["https://a.example"],
+}
+
+
+def codes(app, **options):
+    return [finding.code for finding in findings(Subject(app, **options))]
+
+
+def test_good_service_has_nothing_to_regret():
+    assert codes(base_pattern(FastAPI(), **GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"secret_key": "short"}, "secret"),
+        ({"secret_key": "your_secret_key_here" * 2}, "secret"),
+        ({"secret_key": "ab" * 20}, "secret"),
+        ({"debug": True}, "debug"),
+        ({"origins": None}, "cors"),
+        ({"origins": ["*"]}, "cors"),
+    ],
+)
+def test_each_mistake_is_found(change, code):
+    assert codes(base_pattern(FastAPI(), **{**GOOD, **change})) == [code]
+
+
+def test_missing_secret_is_found():
+    assert codes(base_pattern(FastAPI(), origins=[])) == ["secret"]
+
+
+def test_development_database_is_found():
+    manager = MainDatabaseManager("sqlite://", name="dev", DEV_STATUS=True)
+
+    assert codes(base_pattern(FastAPI(), **GOOD, database_manager=manager)) == [
+        "dev-status"
+    ]
+
+
+def test_memory_of_several_workers_is_found():
+    app = base_pattern(FastAPI(), **GOOD, caches=[Cache()])
+
+    assert codes(app, workers=1) == []
+    assert codes(app, workers=4) == ["memory-cache"]
+
+
+def test_more_connections_than_the_database_allows_are_found():
+    with postgres_server({"max_connections": "50"}) as url:
+        manager = MainDatabaseManager(url, name="many", pool_size=10, max_overflow=10)
+        app = base_pattern(FastAPI(), **GOOD, database_manager=manager)
+
+        seen = [codes(app, workers=1), codes(app, workers=2)]
+        manager.dispose()
+
+    assert seen == [[], ["connections"]]
+
+
+def test_database_that_is_away_is_found():
+    url = "postgresql://me:hunter2@127.0.0.1:1/shop"
+    manager = MainDatabaseManager(url, name="away")
+
+    found = findings(Subject(base_pattern(FastAPI(), **GOOD, database_manager=manager)))
+
+    assert [finding.code for finding in found] == ["database"]
+    assert "hunter2" not in found[0].message
+
+
+def test_namesake_is_found(tmp_path, monkeypatch):
+    info = tmp_path / "fastapi_accelerator-0.0.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: fastapi-accelerator\nVersion: 0.0.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert codes(base_pattern(FastAPI(), **GOOD)) == ["namesake"]
+
+
+class TestOnTheTemplate:
+    @pytest.fixture
+    def accel(self, tmp_path):
+        """Run a command in a copy of the template, with settings for production."""
+        copy_template(tmp_path)
+        env = {
+            **os.environ,
+            "SECRET_KEY": GOOD["secret_key"],
+            "ADMIN_PASSWORD": "a fine password",
+        }
+
+        def run(*command):
+            return subprocess.run(
+                [sys.executable, "-m", *command],
+                cwd=tmp_path,
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+
+        return run
+
+    def test_pending_migrations_are_found_and_then_nothing_is(self, accel):
+        pending = accel("accel_pattern", "check", "--json")
+        accel("alembic", "upgrade", "head")
+        done = accel("accel_pattern", "check")
+
+        assert [item["code"] for item in json.loads(pending.stdout)] == ["migrations"]
+        assert pending.returncode == 1
+        assert (done.returncode, done.stdout) == (0, "Nothing to regret.\n")
+
+    def test_routes_and_integrations_are_listed(self, accel):
+        routes = accel("accel_pattern", "routes").stdout
+        used = accel("accel_pattern", "integrations").stdout
+
+        assert "PATCH    /api/v1/file/{item_id}" in routes
+        assert "GET      /healthcheck" in routes
+        assert used.startswith("Google Translate.translate: POST /v1/translateHtml; ")
+
+
+@pytest.mark.parametrize("name", ["nowhere:app", "json:dumps", "json:nothing"])
+def test_what_is_no_application_is_one_clear_line(name, capsys):
+    assert main(["check", name]) == 1
+
+    error = capsys.readouterr().err
+    assert "is no application" in error
+    assert len(error.splitlines()) == 1
