@@ -26,6 +26,7 @@ class Person(db.Base):
     email: Mapped[str | None] = mapped_column(sa.String(100), unique=True)
     password_hash: Mapped[str] = mapped_column(sa.String(200), default="")
     api_key: Mapped[str | None] = mapped_column(sa.String(50))
+    shadow: Mapped[str | None] = mapped_column("password_old", sa.String(50))
     joined: Mapped[dt.datetime] = mapped_column(
         UtcDateTime, default=lambda: dt.datetime.now(dt.UTC)
     )
@@ -104,6 +105,7 @@ class Clumsy(db.Base):
     data: Mapped[str] = mapped_column(sa.String(50))
     errors: Mapped[str | None] = mapped_column(sa.String(50))
     validate: Mapped[str | None] = mapped_column(sa.String(50))
+    url: Mapped[str | None] = mapped_column(sa.String(50))
     csrf_token: Mapped[str | None] = mapped_column(sa.String(50))
 
 

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from accel_admin import ModelView
+from accel_admin._secrets import looks_secret
 
 from .models import Label, Note, Person, db as manager
 from .visitor import KEY, PASSWORD, TOKEN, Visitor
@@ -114,28 +115,28 @@ def test_every_page_is_closed_to_who_is_not_logged_in(panel, visitor):
 
 def test_the_session_gets_another_name_at_the_login(visitor):
     visitor.get("/admin/login")
-    before = visitor.client.get_cookie("session").value
+    before = visitor.client.get_cookie("accel_admin").value
     visitor.log_in()
-    after = visitor.client.get_cookie("session").value
+    after = visitor.client.get_cookie("accel_admin").value
     planted = Visitor(visitor.client.application)
-    planted.client.set_cookie("session", before)
+    planted.client.set_cookie("accel_admin", before)
 
     assert before != after
     assert planted.get("/admin/").status_code == 303
 
 
 def test_a_cookie_is_worthless_after_the_logout(panel, admin):
-    cookie = admin.client.get_cookie("session").value
+    cookie = admin.client.get_cookie("accel_admin").value
     admin.post("/admin/logout")
     thief = Visitor(panel.app)
-    thief.client.set_cookie("session", cookie)
+    thief.client.set_cookie("accel_admin", cookie)
 
     assert thief.get("/admin/").status_code == 303
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a" * 43, "../" * 10, "é" * 43])
 def test_a_made_up_cookie_opens_nothing(visitor, cookie):
-    visitor.client.set_cookie("session", cookie)
+    visitor.client.set_cookie("accel_admin", cookie)
 
     assert visitor.get("/admin/").status_code == 303
 
@@ -144,7 +145,7 @@ def test_the_cookie_holds_a_random_name_and_is_well_protected(visitor):
     answer = visitor.log_in(base_url="https://localhost")
 
     cookie = answer.headers["Set-Cookie"]
-    assert re.match(r"session=[\w-]{43};", cookie)
+    assert re.match(r"accel_admin=[\w-]{43};", cookie)
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     assert PASSWORD not in cookie
 
@@ -366,8 +367,8 @@ def test_a_lookup_is_limited(admin):
 
 
 def test_secrets_appear_nowhere(admin):
-    secret = Person(id=1, name="Ann", password_hash="TOPSECRET", api_key="TOPSECRET")
-    add(secret)
+    values = dict.fromkeys(("password_hash", "api_key", "shadow"), "TOPSECRET")
+    add(Person(id=1, name="Ann", **values))
 
     pages = [
         admin.get(f"/admin/person/{path}").text
@@ -375,7 +376,31 @@ def test_secrets_appear_nowhere(admin):
     ]
 
     for page in pages:
-        assert not re.search("topsecret|password|api.?key", page, re.IGNORECASE)
+        assert not re.search("topsecret|password|shadow|api.?key", page, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwd", "user_password", "password_hash", "hashed_password"),
+        *("passwordHash", "token", "refresh_token", "token_hash", "api_key", "apikey"),
+        *("secret", "client_secret", "secret_key", "private_key", "salt", "pin", "otp"),
+        *("PASSWORD", "two_factor_secret", "credentials", "access_key", "cvv"),
+    ],
+)
+def test_names_that_look_like_a_secret(name):
+    assert looks_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("name", "monkey", "key", "tokens_used", "token_expires_at", "passenger"),
+        *("secretary", "spinach", "hashtag", "opinion", "keyword", "pins", "asphalt"),
+    ],
+)
+def test_names_that_look_like_no_secret(name):
+    assert not looks_secret(name)
 
 
 def test_secrets_cannot_be_guessed_by_filters_or_search(sqlite, build):
@@ -388,7 +413,8 @@ def test_secrets_cannot_be_guessed_by_filters_or_search(sqlite, build):
     searched = [c.key for v in by_name.values() for c, _ in v._search_fields or ()]
 
     assert {"name", "email"} <= set(filters)
-    assert not {"password_hash", "api_key"} & {*filters, *searched}
+    secrets = {"password_hash", "password_old", "api_key"}
+    assert not secrets & {*filters, *searched}
 
 
 def test_a_secret_is_shown_if_the_developer_names_it(sqlite, build):

@@ -176,6 +176,17 @@ def test_a_cache_is_not_told_of_what_others_write(sqlite, build):
     assert cache.tags == []
 
 
+def test_a_cache_is_not_told_of_what_another_panel_writes(sqlite, build):
+    cache = Cache()
+    build(cache=cache)
+    visitor = Visitor(build()[0])
+    visitor.log_in()
+
+    visitor.post("/admin/label/new/", {"code": "red", "title": "Red"})
+
+    assert cache.tags == []
+
+
 def test_a_cache_that_is_down_stops_no_write(sqlite, build, caplog):
     visitor = Visitor(build(cache=Cache(broken=True))[0])
     visitor.log_in()

@@ -108,6 +108,36 @@ def test_a_plain_password_is_hashed(sqlite):
     assert PASSWORD not in str(vars(panel.accounts)["_hashes"])
 
 
+def test_a_script_gets_no_login_page(visitor):
+    headers = {"X-Requested-With": "XMLHttpRequest"}
+
+    answer = visitor.get("/admin/note/ajax/lookup/?name=author", headers=headers)
+
+    assert answer.status_code == 401
+
+
+def test_errors_are_pages_that_lead_back(admin):
+    answers = [admin.get("/admin/person/edit/?id=x"), admin.get("/admin/?url=//x")]
+
+    assert [answer.status_code for answer in answers] == [404, 400]
+    assert "<strong>Not Found.</strong>" in answers[0].text
+    assert 'href="/admin/">Back to the overview' in answers[0].text
+    assert "outside of the panel" in answers[1].text
+    assert "default-src" in answers[0].headers["Content-Security-Policy"]
+
+
+def test_the_rest_of_the_app_stays_as_it_is(sqlite, build):
+    app, _ = build()
+    app.add_url_rule("/mine", "mine", lambda: "mine", methods=["GET", "POST"])
+    visitor = Visitor(app)
+
+    answers = [visitor.client.post("/mine"), visitor.get("/nothing")]
+
+    assert [answer.status_code for answer in answers] == [200, 404]
+    assert "Content-Security-Policy" not in answers[0].headers
+    assert "Set-Cookie" not in answers[0].headers
+
+
 def test_keywords_work_in_any_order(sqlite):
     panel = admin_pattern(
         app=Flask(__name__),

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import sqlalchemy as sa
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from starlette.testclient import TestClient
 
 from accel_admin import MissingExtra, WeakSecretKey, mount_admin
@@ -129,12 +129,40 @@ def test_addresses_that_only_start_alike_are_not_ours(sqlite):
 def test_cookies_may_come_in_several_headers(sqlite):
     with TestClient(mount()) as client:
         log_in(client)
-        cookie = f"session={client.cookies['session']}"
+        cookie = f"accel_admin={client.cookies['accel_admin']}"
         client.cookies.clear()
         headers = [("cookie", "a=b"), ("cookie", cookie)]
         answer = client.get("/admin/", headers=headers, follow_redirects=False)
 
     assert answer.status_code == 200
+
+
+def test_the_cookie_of_the_app_is_another_one(sqlite):
+    app = mount()
+
+    @app.get("/mine")
+    def mine(response: Response):
+        response.set_cookie("session", "mine")
+
+    with TestClient(app) as client:
+        log_in(client)
+        client.get("/mine")
+        answer = client.get("/admin/person/")
+        cookies = dict(client.cookies)
+
+    assert answer.url.path == "/admin/person/"
+    assert cookies["session"] == "mine"
+
+
+def test_two_panels_do_not_log_each_other_out(sqlite):
+    app = mount(mount(), path="/backstage")
+
+    with TestClient(app) as client:
+        log_in(client)
+        log_in(client, path="/backstage")
+        paths = [client.get(f"/{x}/person/").url.path for x in ("admin", "backstage")]
+
+    assert paths == ["/admin/person/", "/backstage/person/"]
 
 
 def test_openapi_does_not_know_the_panel(sqlite):

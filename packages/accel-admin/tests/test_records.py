@@ -9,7 +9,10 @@ import uuid
 import pytest
 import sqlalchemy as sa
 
+from accel_admin import ModelView
+
 from .models import Clumsy, Kinds, Label, Mood, Note, Paper, Person, Seat, db as manager
+from .visitor import Visitor
 
 UNKNOWN = str(uuid.uuid4())
 
@@ -226,7 +229,7 @@ def test_columns_named_like_parts_of_a_form_work(admin_on):
         "column_data": "d",
         "column_errors": "e",
         "column_validate": "v",
-        "column_csrf_token": "c",
+        "column_url": "https://example.org/",
     }
     admin_on.post("/admin/clumsy/new/", form)
     (row,) = rows(Clumsy)
@@ -235,6 +238,7 @@ def test_columns_named_like_parts_of_a_form_work(admin_on):
     (again,) = rows(Clumsy)
 
     assert (row.meta, row.data, row.errors, row.validate) == ("m", "d", "e", "v")
+    assert row.url == "https://example.org/"
     assert 'name="column_meta"' in page
     assert 'value="m"' in page
     assert again.meta == "M"
@@ -314,6 +318,24 @@ def test_what_the_form_does_not_show_cannot_be_set(admin_on):
 
     assert (ann.password_hash, ann.api_key) == ("", None)
     assert ann.id != 42
+
+
+def test_a_cell_is_edited_in_the_list(sqlite, build):
+    class PersonView(ModelView):
+        column_editable_list = ("name",)
+
+    visitor = Visitor(build(views={Person: PersonView})[0])
+    visitor.log_in()
+    add(Person(id=1, name="Ann"))
+
+    page = visitor.get("/admin/person/").text
+    form = {"list_form_pk": "1", "name": "Anna"}
+    answer = visitor.post("/admin/person/ajax/update/", form)
+
+    assert 'data-role="x-editable"' in page
+    assert "bootstrap4-editable.min.js" in page
+    assert answer.text == "Record was successfully saved."
+    assert [person.name for person in rows(Person)] == ["Anna"]
 
 
 def test_settings_are_shown_as_json(admin_on):

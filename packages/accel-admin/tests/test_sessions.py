@@ -250,7 +250,7 @@ def test_two_processes_share_sessions_through_redis(sqlite, build, client):
 def test_redis_keeps_no_cookie_and_no_password(sqlite, build, client):
     visitor = Visitor(build(store=client)[0])
     visitor.log_in()
-    cookie = visitor.client.get_cookie("session").value
+    cookie = visitor.client.get_cookie("accel_admin").value
 
     kept = b"".join(client.keys()) + b"".join(client.get(k) for k in client.scan_iter())
 

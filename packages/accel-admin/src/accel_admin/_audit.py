@@ -74,7 +74,7 @@ class Audit:
         """Tell what happened."""
         address = (request.remote_addr or "") if has_request_context() else ""
         event = AuditEvent(name, actor, address, model, key, changes)
-        logger.info("%s by %r: %s %s", name, actor, model, key)
+        logger.info("%s by %r: %s %r", name, actor, model, key)
         for subscriber in self._subscribers:
             try:
                 subscriber(event)

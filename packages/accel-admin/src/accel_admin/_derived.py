@@ -52,7 +52,7 @@ def key_columns(mapper: Mapper[Any]) -> list[str]:
 
 def secret_columns(mapper: Mapper[Any]) -> list[str]:
     """Return the columns that look like a secret."""
-    return [a.key for a in mapper.column_attrs if looks_secret(a.key)]
+    return [a.key for a in mapper.column_attrs if _is_secret(a)]
 
 
 def to_one(mapper: Mapper[Any]) -> list[str]:
@@ -87,8 +87,13 @@ def _public(mapper: Mapper[Any]) -> Iterator[ColumnProperty[Any]]:
     return (
         attribute
         for attribute in mapper.column_attrs
-        if not attribute.key.startswith("_") and not looks_secret(attribute.key)
+        if not attribute.key.startswith("_") and not _is_secret(attribute)
     )
+
+
+def _is_secret(attribute: ColumnProperty[Any]) -> bool:
+    names = [attribute.key, *(column.key for column in attribute.columns)]
+    return any(looks_secret(name) for name in names if name)
 
 
 def _is_text(column_type: Any) -> bool:

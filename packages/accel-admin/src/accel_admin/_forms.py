@@ -11,8 +11,9 @@ from accel_admin import _derived as derived
 from accel_admin._relations import RelationLoader
 
 _PREFIX = "column_"
-# A field with the name of one of these would replace a part of the form itself.
-_TAKEN = {*dir(Form), "meta", "data", "errors", "form_errors", "csrf_token"}
+# A field with the name of one of these would replace a part of the form itself, or be
+# taken for its token or its return address.
+_TAKEN = {*dir(Form), "meta", "data", "errors", "form_errors", "csrf_token", "url"}
 
 
 class _Fields:

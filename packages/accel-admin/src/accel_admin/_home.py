@@ -11,6 +11,7 @@ from flask_admin import AdminIndexView, expose
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from accel_admin._derived import time_column
+from accel_admin._problems import show_problems
 from accel_admin._types import has_zone
 
 DAYS = 30
@@ -52,6 +53,12 @@ class HomeView(AdminIndexView):  # type: ignore[misc]  # Flask-Admin is not type
     ) -> None:
         self._now = now or (lambda: dt.datetime.now(dt.UTC))
         super().__init__(**kwargs)
+
+    def create_blueprint(self, admin: Any) -> Any:
+        """Return the blueprint, whose errors are pages, too."""
+        blueprint = super().create_blueprint(admin)
+        show_problems(blueprint, admin.name, f"{admin.endpoint}.index")
+        return blueprint
 
     @expose("/")  # type: ignore[untyped-decorator]  # Flask-Admin is not typed
     def index(self) -> str:

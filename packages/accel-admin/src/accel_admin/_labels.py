@@ -8,7 +8,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from markupsafe import Markup
-from sqlalchemy.ext.associationproxy import _AssociationList
 from sqlalchemy.orm.collections import InstrumentedList, InstrumentedSet
 
 from accel_admin._keys import encode_key
@@ -58,7 +57,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-_COLLECTIONS = (InstrumentedList, InstrumentedSet, _AssociationList)
+_COLLECTIONS = (InstrumentedList, InstrumentedSet)
 
 # In this order: a collection of rows is a list, and a flag is a number.
 _WRITERS: dict[Any, Callable[[Any], str]] = {

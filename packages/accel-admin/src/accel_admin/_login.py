@@ -15,6 +15,7 @@ from flask import (
 )
 
 from accel_admin._accounts import MAX_PASSWORD
+from accel_admin._problems import show_problems
 
 if TYPE_CHECKING:
     from accel_admin._panel import Panel
@@ -37,6 +38,7 @@ def login_blueprint(panel: "Panel") -> Blueprint:
     blueprint.add_url_rule(f"{panel.url}/logout", "logout", logout, methods=methods)
     blueprint.add_url_rule("/login", "short_login", login, methods=["GET", "POST"])
     blueprint.add_url_rule("/logout", "short_logout", logout, methods=["GET", "POST"])
+    show_problems(blueprint, panel.name, f"{panel.endpoint}.index")
     return blueprint
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Flask, has_request_context, request, session, url_for
+from flask import Flask, current_app, has_request_context, request, session, url_for
 from flask_admin import Admin
 from flask_admin.theme import Bootstrap4Theme
 
@@ -139,8 +139,9 @@ class Panel(Admin):  # type: ignore[misc]  # Flask-Admin is not typed
 
     def owns_request(self) -> bool:
         """Tell whether the request is for a page of the panel."""
-        names = {BLUEPRINT, *(view.endpoint for view in self._views)}
-        return has_request_context() and request.blueprint in names
+        if not has_request_context() or current_app != self.app:
+            return False
+        return request.blueprint in {BLUEPRINT, *(v.endpoint for v in self._views)}
 
     def tell_changes(self, manager: DatabaseManager, cache: Cache) -> None:
         """Invalidate in *cache* what is written through the panel."""

@@ -45,7 +45,8 @@ def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of 
     Mind the order, which is that of the seed: the password comes before the name.
 
     Args:
-        app: gets the pages below *path*, and `/login` and `/logout`.
+        app: gets the pages below *path*, and `/login` and `/logout`. What it keeps in
+            Flask's `session` stays on the server, too.
         SECRET_KEY: at least 32 characters; binds sessions and forms to this service.
         ADMIN_PASSWORD: the password, or an argon2 hash of it.
         ADMIN_USERNAME: the name of the account that may do everything.
@@ -75,16 +76,18 @@ def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of 
     secret_key = _checked(SECRET_KEY, debug=debug)
     everybody = [Account(ADMIN_USERNAME, ADMIN_PASSWORD), *accounts]
     kept = store_for(store)
+    url = "/" + path.strip("/")
     panel = Panel(
         app,
         name=name,
-        url="/" + path.strip("/"),
+        url=url,
         accounts=everybody,
         checked=Accounts(everybody, secret_key, debug=debug),
         roles=roles or {},
         sessions=ServerSessions(
             kept,
             secret_key,
+            cookie="accel" + url.replace("/", "_"),
             idle=_seconds(idle_timeout),
             lifetime=_seconds(lifetime),
         ),

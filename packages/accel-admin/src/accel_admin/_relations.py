@@ -8,9 +8,9 @@ from flask_admin.model.ajax import AjaxModelLoader
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Mapper
 
+from accel_admin._derived import key_columns, text_columns
 from accel_admin._keys import decode_key, encode_key
 from accel_admin._labels import label
-from accel_admin._secrets import looks_secret
 
 _MOST = 50
 
@@ -43,10 +43,8 @@ class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is n
 
     def get_list(self, query: str | None, offset: int = 0, limit: int = 10) -> Any:
         """Return rows that contain *query*."""
-        keys = [
-            self._mapper.get_property_by_column(c) for c in self._mapper.primary_key
-        ]
-        statement = sa.select(self.model).order_by(*(k.class_attribute for k in keys))
+        keys = [getattr(self.model, name) for name in key_columns(self._mapper)]
+        statement = sa.select(self.model).order_by(*keys)
         if query:
             statement = statement.where(self._contains(query.replace("\x00", "")))
         offset = min(max(offset or 0, 0), 2**31)
@@ -54,12 +52,8 @@ class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is n
         return self._session.scalars(statement).all()
 
     def _contains(self, query: str) -> Any:
-        columns = [
-            a.class_attribute
-            for a in self._mapper.column_attrs
-            if not looks_secret(a.key)
-            and (isinstance(a.columns[0].type, sa.String) or a.columns[0].primary_key)
-        ]
+        names = {*text_columns(self._mapper), *key_columns(self._mapper)}
+        columns = [getattr(self.model, name) for name in sorted(names)]
         return sa.or_(
             *(sa.cast(c, sa.Unicode).icontains(query, autoescape=True) for c in columns)
         )

@@ -54,22 +54,25 @@ class ServerSessions(SessionInterface):
     Args:
         store: where they live.
         secret_key: binds CSRF tokens to this installation.
+        cookie: its name, unless the app is configured to use another one.
         idle: seconds without a request after which a session ends.
         lifetime: seconds after which a session ends in any case.
         clock: tells the time in seconds since the epoch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is an option of its own
         self,
         store: Store,
         secret_key: str,
         *,
+        cookie: str = "accel_admin",
         idle: float,
         lifetime: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._secret_key = secret_key.encode()
+        self._cookie = cookie
         self._idle = idle
         self._lifetime = lifetime
         self._clock = clock
@@ -77,6 +80,11 @@ class ServerSessions(SessionInterface):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} idle={self._idle} lifetime={self._lifetime}>"
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Return a name that is not Flask's, nor Starlette's: they share it."""
+        name = super().get_cookie_name(app)
+        return self._cookie if name == "session" else name
 
     def csrf_token(self, session: ServerSession) -> str:
         """Return the token that a form of *session* must carry."""

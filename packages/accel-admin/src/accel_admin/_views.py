@@ -22,6 +22,7 @@ from accel_admin._inline import InlineConverter
 from accel_admin._keys import decode_key
 from accel_admin._labels import in_details, in_export, in_list
 from accel_admin._permissions import action_of
+from accel_admin._problems import show_problems
 from accel_admin._secrets import looks_secret
 from accel_admin._writes import AuditedWrites
 
@@ -89,6 +90,12 @@ class ModelView(EditableForms, AuditedWrites):
                 "", self.mapper.column_attrs[name].columns[0], name
             )
         ]
+
+    def create_blueprint(self, admin: Any) -> Any:
+        """Return the blueprint, whose errors are pages, too."""
+        blueprint = super().create_blueprint(admin)
+        show_problems(blueprint, admin.name, f"{admin.endpoint}.index")
+        return blueprint
 
     # Permissions
 

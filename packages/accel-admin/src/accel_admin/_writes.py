@@ -17,9 +17,9 @@ from sqlalchemy.exc import (
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import StaleDataError
 
+from accel_admin._derived import secret_columns
 from accel_admin._keys import encode_key
 from accel_admin._labels import plain
-from accel_admin._secrets import looks_secret
 from accel_db import DatabaseError, SoftDeleteMixin, acting_as
 
 logger = logging.getLogger("accel_admin")
@@ -113,19 +113,18 @@ class AuditedWrites(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin i
 
 def differences(row: Any) -> Changes:
     """Return what is about to change in *row*, without the values of secrets."""
+    state = sa.inspect(row)
+    secrets = secret_columns(state.mapper)
     found = []
-    for attribute in sa.inspect(row).attrs:
-        history = attribute.history
-        if history.has_changes():
-            before, after = history.deleted, history.added
-            found.append((attribute.key, *_told(attribute.key, before, after)))
+    for attribute in state.attrs:
+        history, name = attribute.history, attribute.key
+        if not history.has_changes():
+            continue
+        told = (_HIDDEN, _HIDDEN)
+        if name not in secrets:
+            told = (_text(history.deleted), _text(history.added))
+        found.append((name, *told))
     return tuple(found)
-
-
-def _told(name: str, before: Any, after: Any) -> tuple[str, str]:
-    if looks_secret(name):
-        return _HIDDEN, _HIDDEN
-    return _text(before), _text(after)
 
 
 def _text(values: Any) -> str:
