@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from accel_cache.testing import ValkeyAddress, valkey_server
 from accel_db.testing import create_database, postgres_server
@@ -144,6 +145,32 @@ def new_database(backend, request, tmp_path_factory):
         return functools.partial(create_database, request.getfixturevalue("postgres"))
     folder = tmp_path_factory.mktemp("databases")
     return lambda: f"sqlite:///{folder}/test_{uuid.uuid4().hex}.db"
+
+
+@pytest.fixture(scope="session")
+def scratch(backend, new_database):
+    """Return a function that gives the URL of an empty database, one after the other.
+
+    It is the same database wherever making one is slow.
+    """
+    if backend == "sqlite":
+        return new_database
+    url = new_database()
+    return lambda: url
+
+
+@pytest.fixture
+def manager(seed, backend, scratch, unique):
+    made = seed("dbsession", "MainDatabaseManager")(
+        scratch(), name=unique, DEV_STATUS=True
+    )
+    yield made
+    made.dispose()
+    if backend == "postgresql":
+        with made.engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        made.dispose()
 
 
 # What the service calls -----------------------------------------------------------

@@ -11,15 +11,6 @@ from sqlalchemy import Column, Integer, String, Table, inspect, select, text
 
 
 @pytest.fixture
-def manager(seed, new_database, unique):
-    made = seed("dbsession", "MainDatabaseManager")(
-        new_database(), name=unique, DEV_STATUS=True
-    )
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
 def thing(manager):
     class Thing(manager.Base):
         __tablename__ = "things"
@@ -113,10 +104,8 @@ def test_drop_all_drops_the_tables_of_the_manager_alone(manager, thing):
 
 
 @pytest.mark.parametrize("operation", ["create_all", "drop_all", "clear_all"])
-def test_outside_of_development_nothing_critical_runs(
-    seed, new_database, unique, operation
-):
-    manager = seed("dbsession", "MainDatabaseManager")(new_database(), name=unique)
+def test_outside_of_development_nothing_critical_runs(seed, scratch, unique, operation):
+    manager = seed("dbsession", "MainDatabaseManager")(scratch(), name=unique)
 
     with pytest.raises(Exception, match=f"{operation}.*DEV_STATUS"):
         getattr(manager, operation)()
@@ -125,17 +114,17 @@ def test_outside_of_development_nothing_critical_runs(
 @pytest.mark.anyio
 @pytest.mark.parametrize("operation", ["acreate_all", "adrop_all", "aclear_all"])
 async def test_outside_of_development_nothing_critical_runs_async(
-    seed, new_database, unique, operation
+    seed, scratch, unique, operation
 ):
-    manager = seed("dbsession", "MainDatabaseManager")(new_database(), name=unique)
+    manager = seed("dbsession", "MainDatabaseManager")(scratch(), name=unique)
 
     with pytest.raises(Exception, match=f"{operation}.*DEV_STATUS"):
         await getattr(manager, operation)()
 
 
-def test_a_manager_may_be_written_in_two_places(seed, new_database, unique):
+def test_a_manager_may_be_written_in_two_places(seed, scratch, unique):
     MainDatabaseManager = seed("dbsession", "MainDatabaseManager")
-    url = new_database()
+    url = scratch()
 
     first = MainDatabaseManager(url, name=unique)
     second = MainDatabaseManager(url, name=unique)

@@ -76,3 +76,14 @@ def test_the_distribution_that_owns_the_name_is_warned_about(tmp_path):
     assert "UserWarning" in loud.stderr
     assert "pip uninstall fastapi-accelerator" in loud.stderr
     assert quiet.stderr == ""
+
+
+def test_the_copy_with_the_new_names_has_none_of_the_old(tmp_path, old_and_new):
+    _, new = old_and_new
+
+    new.copy(tmp_path / "copy")
+
+    sources = {path: path.read_text() for path in tmp_path.rglob("*.py")}
+    assert not [path for path in sources if "fastapi_accelerator" in sources[path]]
+    router = sources[tmp_path / "copy" / "app" / "api" / "v1" / "router.py"]
+    assert "from accel_viewset import AppOrm, FullViewSet" in router

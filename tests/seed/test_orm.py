@@ -10,11 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def models(seed, new_database, unique):
-    manager = seed("dbsession", "MainDatabaseManager")(
-        new_database(), name=unique, DEV_STATUS=True
-    )
-
+def models(manager):
     class Author(manager.Base):
         __tablename__ = "authors"
 
@@ -30,8 +26,7 @@ def models(seed, new_database, unique):
         author_id = Column(ForeignKey("authors.id"), nullable=False)
 
     manager.create_all()
-    yield manager, Author, Book
-    manager.dispose()
+    return manager, Author, Book
 
 
 @pytest.fixture
