@@ -1,5 +1,6 @@
 """The seed's router, as it is written, and what must not go wrong with it."""
 
+import contextlib
 import types
 from datetime import timedelta
 from typing import List  # noqa: UP035  # as the seed writes it
@@ -114,14 +115,32 @@ def make_router(redis_client):
 
 
 @pytest.fixture
-async def seed(db, redis_client, browse):
-    """The seed's application: `web` are requests to it."""
-    app = FastAPI()
-    app.state.DATABASE_MANAGER = db
-    router = make_router(redis_client)
-    app.include_router(router)
-    async with browse(app) as web:
-        yield types.SimpleNamespace(app=app, router=router, web=web)
+def start(redis_client, browse):
+    """Start the seed's application: `web` are requests to it."""
+
+    @contextlib.asynccontextmanager
+    async def application():
+        app = FastAPI()
+        app.state.DATABASE_MANAGER = manager
+        router = make_router(redis_client)
+        app.include_router(router)
+        async with browse(app) as web:
+            yield types.SimpleNamespace(app=app, router=router, web=web)
+
+    return application
+
+
+@pytest.fixture
+async def seed(db, start):
+    async with start() as seed:
+        yield seed
+
+
+@pytest.fixture
+async def routes(sqlite, start):
+    """The same, for what does not depend on the database."""
+    async with start() as seed:
+        yield seed
 
 
 async def test_life_of_a_file(seed):
@@ -151,8 +170,8 @@ async def test_page_has_the_numbers_of_the_whole_list(seed):
     assert head == {"page": 2, "size": 2, "count": 1, "total": 3, "pages": 2}
 
 
-async def test_as_view_returns_the_view_set_with_its_tag(seed):
-    tags = [view.openapi_tag for view in seed.router.views]
+async def test_as_view_returns_the_view_set_with_its_tag(routes):
+    tags = [view.openapi_tag for view in routes.router.views]
 
     assert [tag["name"] for tag in tags][:2] == ["FileViewSet", "UserViewSet"]
     assert tags[0]["description"] == (
@@ -169,9 +188,9 @@ async def test_overridden_list_is_used(seed):
     assert [user["name"] for user in answer.json()] == ["Ann"]
 
 
-async def test_overridden_list_keeps_the_dependencies(seed):
-    stranger = await seed.web.get("/api/v1/guarded")
-    friend = await seed.web.get("/api/v1/guarded", headers=JWT)
+async def test_overridden_list_keeps_the_dependencies(routes):
+    stranger = await routes.web.get("/api/v1/guarded")
+    friend = await routes.web.get("/api/v1/guarded", headers=JWT)
 
     assert stranger.status_code == 401
     assert stranger.headers["www-authenticate"] == "Bearer"
@@ -179,23 +198,23 @@ async def test_overridden_list_keeps_the_dependencies(seed):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-async def test_every_route_keeps_the_dependencies(seed, method):
+async def test_every_route_keeps_the_dependencies(routes, method):
     path = "/api/v1/task" if method == "POST" else "/api/v1/task/1"
 
-    answer = await seed.web.request(method, path, json={"name": "x"})
+    answer = await routes.web.request(method, path, json={"name": "x"})
 
     assert answer.status_code == 401
 
 
-async def test_route_declared_later_is_found(seed):
-    assert (await seed.web.get("/api/v1/user/me")).json() == "me"
+async def test_route_declared_later_is_found(routes):
+    assert (await routes.web.get("/api/v1/user/me")).json() == "me"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_malformed_key_is_422(seed, method):
+async def test_malformed_key_is_422(routes, method):
     payload = {"name": "x", "email": "e"}
 
-    answer = await seed.web.request(method, "/api/v1/user/you", json=payload)
+    answer = await routes.web.request(method, "/api/v1/user/you", json=payload)
 
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["path", "item_id"]
@@ -227,8 +246,8 @@ async def test_deep_schema_writes_related_rows(seed, add):
         assert await OrmAsync(session).get_item(UserDb, 7) is not None
 
 
-async def test_openapi_types_every_page(seed):
-    schema = seed.app.openapi()
+async def test_openapi_types_every_page(routes):
+    schema = routes.app.openapi()
 
     page = schema["components"]["schemas"]["FileOutDefaultPage"]["properties"]
     route = schema["paths"]["/api/v1/file"]["get"]
