@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 
-import httpx2
 import pytest
 import redis.asyncio as redis
 from sqlalchemy import Uuid, bindparam, text
@@ -61,21 +60,36 @@ def test_a_cached_row_shows_what_its_schema_names(client, database, unique):
         assert answer.json() == {"id": str(key), "name": unique}
 
 
-def test_no_user_gets_the_answer_of_another(client, logged_in, service):
-    admin = client.get("/cached/mine", headers=logged_in)
-    again = client.get("/cached/mine", headers=logged_in)
-    form = {"username": "eve", "password": "of eve"}
-    eve = client.post("/other/token", data=form).json()["access_token"]
-    other = httpx2.get(
-        f"{service.url}/other/cached/mine", headers={"Authorization": f"Bearer {eve}"}
-    )
-    nobody = client.get("/cached/mine")
+@pytest.fixture
+def ask_as(client):
+    """Return a function that asks for what belongs to a user."""
 
-    assert again.headers["X-Cache"] == "HIT"
-    assert again.json() == admin.json()
-    assert "private" in again.headers["Cache-Control"]
-    assert other.json()["user"] == "eve"
+    def ask(user):
+        form = {"username": user, "password": f"of {user}"}
+        token = client.post("/people/token", data=form).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.get("/people/cached/mine", headers=headers)
+
+    return ask
+
+
+def test_no_user_gets_the_answer_of_another(client, ask_as, unique):
+    ann, bob = f"{unique} ann", f"{unique} bob"
+
+    answers = [ask_as(user) for user in (ann, bob, ann)]
+    nobody = client.get("/people/cached/mine")
+
+    assert [answer.json()["user"] for answer in answers] == [ann, bob, ann]
+    assert [answer.headers["X-Cache"] for answer in answers[:2]] == ["MISS", "MISS"]
+    assert all("private" in answer.headers["Cache-Control"] for answer in answers)
     assert nobody.status_code == 401
+
+
+def test_a_user_gets_their_own_answer_again(client, logged_in):
+    answers = [client.get("/cached/mine", headers=logged_in) for _ in range(2)]
+
+    assert answers[1].headers["X-Cache"] == "HIT"
+    assert answers[0].json() == answers[1].json()
 
 
 def test_the_status_of_the_cache_belongs_to_an_application(client, unique):

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import uuid
+from contextlib import contextmanager, suppress
 
 import httpx2
 import pytest
@@ -60,6 +61,18 @@ def test_get_session_transaction_commits(manager, thing):
         session.add(thing(name="a"))
 
     assert rows(manager, "things") == 1
+
+
+def test_get_session_transaction_rolls_back(manager, thing):
+    manager.create_all()
+    transaction = contextmanager(manager.get_session_transaction)
+
+    with suppress(LookupError), transaction() as session:
+        session.add(thing(name="lost"))
+        session.flush()
+        raise LookupError
+
+    assert rows(manager, "things") == 0
 
 
 @pytest.mark.anyio

@@ -115,4 +115,17 @@ base_pattern(
 
 OtherAuthJWT.mount_auth(other)
 
+# And one with a cache, and with many users.
+people = FastAPI(title="A service of many")
+
+base_pattern(
+    people,
+    routers=(cached.router,),
+    cache_status=True,
+    secret_key=OTHER_SECRET_KEY,
+)
+
+OtherAuthJWT.mount_auth(people)
+
 app.mount("/other", other)
+app.mount("/people", people)
