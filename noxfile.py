@@ -49,6 +49,7 @@ nox.options.sessions = [
     *(f"{package}-{THIS_PYTHON}" for package in PACKAGES),
     f"extras-{THIS_PYTHON}",
     f"workspace-{THIS_PYTHON}",
+    "browser",
     "coverage",
 ]
 
@@ -111,6 +112,13 @@ def extras(session: nox.Session) -> None:
             pins = constraints(session, "--package", package)
             session.install("--exact", *pins, f"{wheel(package)}[{extra}]")
             session.run("python", "-Ic", PROBE, ",".join(modules(package)), log=False)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test pages in a real browser, where `chromium` is; say so where it is not."""
+    sync(session, "--all-packages", "--all-extras", "--group", "browser")
+    session.run("pytest", "packages/accel-admin/tests/browser", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0], default=False, requires=["build"])
