@@ -38,9 +38,9 @@ class Dictionary(EndpointsDeclaration):
     @sp.Bulkhead(2, max_wait=5)
     @sp.Timeout(1)
     async def translate(
-        api: ApiHTTP,  # noqa: N805 - in the place of self, as in every endpoint
+        api: ApiHTTP,
         word: str,
-        language: str = "fi",  # noqa: ARG002 - it is a part of the path
+        language: str = "fi",
     ) -> Schema.Translation:
         """Translate one word."""
         headers = {"authorization": f"Bearer {api.credentials['TOKEN']}"}

@@ -3,16 +3,21 @@
 import asyncio
 import contextvars
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
 
 import pytest
 
-from accel_integration import StabilityTimeoutError, sp, time_left
+from accel_integration import StabilityTimeoutError, _threads, sp, time_left
 from accel_integration._timeout import AsyncLimit
 
 pytestmark = pytest.mark.anyio
+
+# For what takes no time, but on a busy machine.
+PATIENCE = 30
 
 
 @sp.Timeout(0.01)
@@ -345,3 +350,71 @@ async def test_a_coroutine_dropped_in_the_middle_complains_not(eager):
     gc.collect()
 
     assert time_left() is None
+
+
+def test_one_thread_after_another_call_serves_the_next():
+    call = sp.Timeout(PATIENCE)(threading.get_ident)
+    call()
+    before = threading.active_count()
+
+    idents = {call() for _ in range(50)}
+
+    assert threading.get_ident() not in idents
+    # A thread may still be on its way back when the next call begins.
+    assert threading.active_count() <= before + 1
+
+
+def test_a_thread_that_hangs_keeps_no_other_call_waiting():
+    free = threading.Event()
+    hang = sp.Timeout(0.01)(lambda: free.wait(PATIENCE))
+    for _ in range(5):
+        with pytest.raises(StabilityTimeoutError):
+            hang()
+
+    assert sp.Timeout(PATIENCE)(lambda: "ok")() == "ok"
+    free.set()
+
+
+def test_many_threads_get_their_own_results():
+    call = sp.Timeout(PATIENCE)(lambda number: number)
+    results = []
+
+    def work(start):
+        results.extend(call(number) == number for number in range(start, start + 200))
+
+    threads = [threading.Thread(target=work, args=(i * 1000,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(results) == 1600
+    assert all(results)
+
+
+def test_idle_threads_end_or_work_on_if_they_are_needed(monkeypatch):
+    monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.001)
+    call = sp.Timeout(PATIENCE)(lambda: "ok")
+
+    # Some calls find a thread that is about to leave.
+    for _ in range(300):
+        assert call() == "ok"
+        time.sleep(0.001)
+
+    assert len(_threads.idle) <= 2
+
+
+def test_a_forked_process_starts_threads_of_its_own():
+    script = """
+import os, sys
+from accel_integration import sp
+call = sp.Timeout(30)(lambda: 0)
+call()
+if (child := os.fork()) == 0:
+    os._exit(call())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+
+    assert done.returncode == 0

@@ -224,10 +224,8 @@ class BreakerState:
         self.epoch += 1
         self.failures = self._successes = 0
         self._probes = []
-        if closed:
-            self._half_open = False
-            if self.window is not None:
-                self.window.clear()
+        if closed and self.window is not None:
+            self.window.clear()
         new = self.state
         if new != old and self._hub:
             scope = self._scope

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextvars
+import functools
 import queue
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -11,6 +11,7 @@ from accel_integration._context import EXCHANGE, Exchange, Scope, Seconds, secon
 from accel_integration._events import CallHedged, Hub
 from accel_integration._retry import doubt_fallback
 from accel_integration._strategy import Strategy
+from accel_integration._threads import run_in_thread
 from accel_integration._timeout import AsyncLimit
 from accel_integration._weaver import Body, Weaver
 
@@ -170,8 +171,7 @@ class SyncRace(Racing):
 
         def start() -> None:
             context = contextvars.copy_context()
-            target = (work, Exchange())
-            threading.Thread(target=context.run, args=target, daemon=True).start()
+            run_in_thread(functools.partial(context.run, work, Exchange()))
 
         start()
         started, running = 1, 1

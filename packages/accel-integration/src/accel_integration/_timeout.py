@@ -20,6 +20,7 @@ from accel_integration._context import DEADLINE, Seconds, Temporarily, seconds_o
 from accel_integration._errors import StabilityTimeoutError
 from accel_integration._events import CallTimedOut, Hub
 from accel_integration._strategy import Strategy
+from accel_integration._threads import run_in_thread
 from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Timeout"]
@@ -28,8 +29,8 @@ __all__ = ["Timeout"]
 class Timeout(Strategy):
     """Give up on a call that takes longer than *seconds*.
 
-    A sync function cannot be interrupted: it runs in a thread of its own, which is
-    abandoned when the time is over. Around a retry, the limit is one for all attempts.
+    A sync function cannot be interrupted: it runs in another thread, which is
+    abandoned when the time is over, and serves other calls once it is done. Around a retry, the limit is one for all attempts.
 
     Raises:
         StabilityTimeoutError: The time is over. A `TimeoutError` of the function
@@ -261,11 +262,13 @@ async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -
 
 
 class SyncCall:
-    """A call in a thread of its own, which may be given up."""
+    """A call in another thread, which may be given up."""
 
     def __init__(self, parent: "SyncCall | None") -> None:
         self.parent = parent
-        self.finished = threading.Event()
+        # Held until there is a result; cheaper than an event, of which it is a part.
+        self.pending = threading.Lock()
+        self.pending.acquire()
         self.result: Any = None
         self.error: BaseException | None = None
         # What to tell if the call is given up.
@@ -278,7 +281,7 @@ class SyncCall:
         except BaseException as exc:  # noqa: BLE001 - raised by whoever waits
             self.error = exc
         finally:
-            self.finished.set()
+            self.pending.release()
 
     def when_abandoned(self, callback: Callable[[], None]) -> None:
         """Call *callback* if this call, or one around it, is given up."""
@@ -312,8 +315,8 @@ class SyncLimit:
         context.run(SYNC_CALL.set, call)
         context.run(DEADLINE.set, nearest(time.monotonic() + self.seconds))
         work = functools.partial(call.work, functools.partial(func, *args, **kwargs))
-        threading.Thread(target=context.run, args=(work,), daemon=True).start()
-        if not call.finished.wait(self.seconds):
+        run_in_thread(functools.partial(context.run, work))
+        if not call.pending.acquire(timeout=self.seconds):
             for callback in call.on_abandon:
                 callback()
             self.tell()

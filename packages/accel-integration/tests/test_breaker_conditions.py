@@ -1,0 +1,334 @@
+"""Each condition of a circuit breaker, at the value where it changes its mind."""
+
+import threading
+from collections import deque
+
+import httpx
+import pytest
+from hypothesis import given, strategies as st
+
+from accel_integration import CircuitBreakerError, StabilityTimeoutError, sp
+from accel_integration._window import BUCKETS, RateWindow
+from accel_integration.testing import FakeClock
+
+# Until a thread that has been set free is done, on a busy machine too.
+PATIENCE = 30
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+def act(outcome):
+    """Return *outcome*, or raise it."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def fail(call, times=1):
+    for _ in range(times):
+        with pytest.raises(ConnectionError):
+            call(ConnectionError())
+
+
+def status_error(status):
+    request = httpx.Request("GET", "http://host")
+    response = httpx.Response(status, request=request)
+    return httpx.HTTPStatusError("no", request=request, response=response)
+
+
+def events_of(breaker):
+    heard = []
+    breaker.subscribe(heard.append)
+    return heard
+
+
+def test_a_call_as_long_as_slow_call_is_not_yet_slow(clock):
+    breaker = sp.CircuitBreaker(1, slow_call=2, clock=clock)
+
+    breaker(clock.advance)(2)
+
+    assert breaker.state == "closed"
+    breaker(lambda: clock.advance(2.001))()
+    assert breaker.state == "open"
+
+
+def test_a_fast_call_ends_a_row_of_slow_ones(clock):
+    breaker = sp.CircuitBreaker(2, slow_call=1, clock=clock)
+    call = breaker(clock.advance)
+
+    for seconds in (2, 0, 2, 0, 2):
+        call(seconds)
+
+    assert breaker.state == "closed"
+
+
+def test_fast_calls_count_in_the_share_of_slow_ones(clock):
+    breaker = sp.CircuitBreaker(
+        failure_rate=0.5, min_calls=4, slow_call=1, window=100, clock=clock
+    )
+    call = breaker(clock.advance)
+
+    for seconds in (0, 0, 2):
+        call(seconds)
+
+    assert breaker.state == "closed"
+    call(2)
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (httpx.Response(503), "open"),
+        (httpx.Response(500), "closed"),
+        (httpx.Response(200), "closed"),
+        ("no response", "closed"),
+        (status_error(503), "open"),
+        (status_error(404), "closed"),
+        (ConnectionError(), "open"),
+        (TypeError(), "closed"),
+    ],
+    ids=repr,
+)
+def test_with_statuses_only_those_and_exceptions_without_one_count(
+    clock, outcome, state
+):
+    breaker = sp.CircuitBreaker(1, statuses={503}, clock=clock)
+    call = breaker(act)
+
+    if isinstance(outcome, Exception):
+        with pytest.raises(type(outcome)):
+            call(outcome)
+    else:
+        call(outcome)
+
+    assert breaker.state == state
+
+
+def test_share_that_is_reached_exactly_opens(clock):
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, clock=clock)
+    call = breaker(act)
+    call("ok")
+    call("ok")
+
+    fail(call)
+
+    assert breaker.state == "closed"
+    fail(call)
+    assert breaker.state == "open"
+
+
+def test_closing_forgets_the_share_that_opened_it(clock):
+    breaker = sp.CircuitBreaker(
+        reset_timeout=1, failure_rate=0.5, min_calls=4, window=100, clock=clock
+    )
+    call = breaker(act)
+    fail(call, times=4)
+    clock.advance(1)
+    call("ok")
+
+    fail(call, times=3)
+
+    assert breaker.state == "closed"
+
+
+def test_it_opens_at_the_threshold_and_probes_at_the_end_of_its_time(clock):
+    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+    call = breaker(act)
+    fail(call, times=2)
+    assert breaker.state == "closed"
+    fail(call)
+    clock.advance(9.999)
+
+    with pytest.raises(CircuitBreakerError):
+        call("ok")
+    assert breaker.state == "open"
+    clock.advance(0.001)
+
+    assert breaker.state == "half_open"
+    assert call("ok") == "ok"
+    assert breaker.state == "closed"
+
+
+def test_one_failed_probe_opens_however_many_failures_it_took_before(clock):
+    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+    call = breaker(act)
+    fail(call, times=3)
+    clock.advance(10)
+
+    fail(call)
+
+    assert breaker.state == "open"
+    clock.advance(9.999)
+    assert breaker.state == "open"
+
+
+def test_one_probe_succeeded_and_one_under_way_are_two(clock):
+    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+    refused = []
+
+    def probe(depth):
+        if not depth:
+            return
+        if depth == 2:
+            call(0)
+        try:
+            call(0)
+        except CircuitBreakerError as exc:
+            refused.append(exc)
+
+    def fetch(depth):
+        probe(depth) if depth >= 0 else act(ConnectionError())
+
+    call = breaker(fetch)
+    with pytest.raises(ConnectionError):
+        call(-1)
+    clock.advance(10)
+
+    call(2)
+
+    # The first is under way, the one inside of it has succeeded, a third is too much.
+    assert len(refused) == 1
+    assert refused[0].retry_after == 10
+    assert breaker.state == "closed"
+
+
+def test_a_mistake_gives_the_place_of_the_probe_back(clock):
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = breaker(act)
+    fail(call)
+    clock.advance(10)
+
+    with pytest.raises(TypeError):
+        call(TypeError())
+
+    assert breaker.state == "half_open"
+    assert call("ok") == "ok"
+
+
+@pytest.mark.parametrize("late", ["ok", ConnectionError()], ids=["success", "failure"])
+def test_what_comes_of_a_probe_after_its_lease_is_ignored(clock, late):
+    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+    call = breaker(lambda outcome: act(outcome() if callable(outcome) else outcome))
+    fail(call)
+    clock.advance(10)
+
+    def outlive_the_lease():
+        clock.advance(10)
+        call("ok")  # It takes the place, and half of what closes the circuit.
+        return act(late)
+
+    if isinstance(late, Exception):
+        with pytest.raises(ConnectionError):
+            call(outlive_the_lease)
+    else:
+        call(outlive_the_lease)
+
+    assert breaker.state == "half_open"
+    call("ok")
+    assert breaker.state == "closed"
+
+
+def test_an_abandoned_call_counts_once_although_its_thread_fails_later():
+    free, failed = threading.Event(), threading.Event()
+    breaker = sp.CircuitBreaker(2)
+
+    def hang():
+        free.wait(PATIENCE)
+        raise ConnectionError
+
+    # The fallback tells when the circuit has heard of the failure in the thread.
+    call = sp.Timeout(0.01)(sp.Fallback(lambda exc: failed.set())(breaker(hang)))
+    with pytest.raises(StabilityTimeoutError):
+        call()
+    free.set()
+    failed.wait(PATIENCE)
+
+    assert breaker.at(hang).failures == 1
+    assert breaker.state == "closed"
+
+
+def test_success_in_a_thread_is_no_probe():
+    breaker = sp.CircuitBreaker(3)
+    heard = events_of(breaker)
+    call = sp.Timeout(PATIENCE)(breaker(act))
+
+    call("ok")
+
+    assert not heard
+    assert breaker.state == "closed"
+
+
+def test_success_after_a_failure_changes_nothing_but_the_count(clock):
+    breaker = sp.CircuitBreaker(2, clock=clock)
+    heard = events_of(breaker)
+    call = breaker(act)
+
+    for _ in range(3):
+        fail(call)
+        call("ok")
+
+    assert not heard
+    assert breaker.at(call).epoch == 0
+
+
+def test_listeners_hear_only_of_real_changes(clock):
+    breaker = sp.CircuitBreaker(1, clock=clock)
+    call = breaker(act)
+    call("ok")
+    heard = events_of(breaker)
+
+    breaker.close()
+    breaker.isolate()
+    breaker.isolate()
+    breaker.close()
+    breaker.close()
+
+    assert [(event.old, event.new) for event in heard] == [
+        ("closed", "isolated"),
+        ("isolated", "closed"),
+    ]
+
+
+def test_call_that_finds_the_circuit_closed_meanwhile_is_no_probe(clock):
+    circuit = sp.CircuitBreaker(clock=clock).at("fetch")
+
+    lease = circuit.admit()
+
+    assert not lease.is_probe
+    assert circuit.state == "closed"
+
+
+STEPS = st.lists(st.tuples(st.floats(0, 30), st.booleans()), min_size=1, max_size=60)
+
+
+@given(steps=STEPS, seconds=st.sampled_from([0.5, 1, 10, 60]))
+def test_window_counts_what_a_list_of_all_calls_would(steps, seconds):
+    clock = FakeClock()
+    window = RateWindow(seconds, clock)
+    calls = deque()
+
+    for pause, failed in steps:
+        clock.advance(pause)
+        slot = int(clock() * (BUCKETS / seconds))
+        (window.count_failure if failed else window.count_success)()
+        calls.append((slot, failed))
+        recent = [call for call in calls if call[0] > slot - BUCKETS]
+
+        assert window.counts() == (sum(failed for _, failed in recent), len(recent))
+
+
+@given(pause=st.floats(0, 100))
+def test_window_forgets_while_nobody_calls(pause):
+    clock = FakeClock()
+    window = RateWindow(10, clock)
+    window.count_failure()
+    first = int(clock())
+
+    clock.advance(pause)
+
+    is_recent = int(clock()) - first < BUCKETS
+    assert window.counts() == ((1, 1) if is_recent else (0, 0))
