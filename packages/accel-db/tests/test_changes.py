@@ -307,3 +307,20 @@ async def test_a_failing_subscriber_never_reaches_the_caller(db, aorm, caplog):
     unsubscribe()
 
     assert "exporter is down" in caplog.text
+
+
+async def test_emptied_tables_are_announced(db):
+    seen = []
+    unsubscribe = db.on_change(seen.append)
+
+    db.clear_all(exclude_tables_name=["tag"])
+    await db.aclear_all()
+    unsubscribe()
+
+    assert [
+        ("tag" in change.tables, "author" in change.tables) for change in seen
+    ] == [
+        (False, True),
+        (True, True),
+    ]
+    await db.adispose()

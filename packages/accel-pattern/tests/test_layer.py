@@ -98,3 +98,17 @@ def test_app_without_the_pattern_is_untouched():
         return request_id.get()
 
     assert TestClient(plain).get("/").json() == "-"
+
+
+def test_crash_tells_the_client_not_to_use_the_connection_again(app):
+    """The server closes it, and a request that is on its way would fail."""
+    base_pattern(app)
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError("boom")
+
+    client = TestClient(app, raise_server_exceptions=False)
+
+    assert client.get("/crash").headers["connection"] == "close"
+    assert "connection" not in client.get("/livez").headers

@@ -244,8 +244,12 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     def clear_all(self, exclude_tables_name: Iterable[str] | None = None) -> None:
         """Delete every row of the tables of `Base`, but for *exclude_tables_name*."""
         self.check_dev("clear_all")
-        with self.engine.begin() as connection:
-            empty_tables(connection, self.Base.metadata, exclude_tables_name)
+        with self.session.begin() as session:
+            self._clear(session, exclude_tables_name)
+
+    def _clear(self, session: Session, exclude: Iterable[str] | None) -> None:
+        emptied = empty_tables(session.connection(), self.Base.metadata, exclude)
+        self._changes.record(session, emptied)
 
     async def acreate_all(self) -> None:
         """Create the tables of `Base` that are missing."""
@@ -264,10 +268,8 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     ) -> None:
         """Delete every row of the tables of `Base`, but for *exclude_tables_name*."""
         self.check_dev("aclear_all")
-        async with self.aengine.begin() as connection:
-            await connection.run_sync(
-                empty_tables, self.Base.metadata, exclude_tables_name
-            )
+        async with self.asession.begin() as session:
+            await session.run_sync(self._clear, exclude_tables_name)
 
     # Transactions
 

@@ -8,16 +8,18 @@ from sqlalchemy.schema import sort_tables_and_constraints
 
 def empty_tables(
     connection: Connection, metadata: MetaData, exclude: Iterable[str] | str | None
-) -> None:
+) -> set[str]:
     """Delete the rows of every table of *metadata* but those in *exclude*.
 
-    One statement on PostgreSQL; a foreign table is never reached.
+    One statement on PostgreSQL; a foreign table is never reached. Returns the names of
+    the tables.
     """
     names = {exclude} if isinstance(exclude, str) else set(exclude or ())
     ordered, circular = _children_first(metadata)
     tables = [t for t in ordered if not {t.name, t.fullname} & names]
+    emptied = {table.fullname for table in tables}
     if not tables:
-        return
+        return emptied
     quoted = [connection.dialect.identifier_preparer.format_table(t) for t in tables]
     if connection.dialect.name == "postgresql":
         if circular:
@@ -26,10 +28,11 @@ def empty_tables(
             deletes = "; ".join(f"DELETE FROM {name}" for name in quoted)  # noqa: S608  # quoted names of our own tables
             statement = f"DO $accel$ BEGIN {deletes}; END $accel$"
         connection.exec_driver_sql(statement)
-        return
+        return emptied
     connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
     for name in quoted:
         connection.exec_driver_sql(f"DELETE FROM {name}")  # noqa: S608  # quoted names of our own tables
+    return emptied
 
 
 def _children_first(metadata: MetaData) -> tuple[list[Table], bool]:

@@ -1,6 +1,5 @@
 """Pydantic models from examples of data."""
 
-import builtins
 import datetime as dt
 import decimal
 import keyword
@@ -16,9 +15,10 @@ __all__ = ["generate_pydantic_models"]
 
 # What a field must not be called: it would hide a part of BaseModel, or a name that
 # the annotations after it need.
-TAKEN = (
-    frozenset(dir(BaseModel)) | frozenset(dir(builtins)) | {"Any", "Field", "Decimal"}
-)
+TAKEN = frozenset(dir(BaseModel)) | {
+    *("bool", "bytes", "dict", "float", "int", "list", "str", "tuple"),
+    *("Any", "Decimal", "Field"),
+}
 PROTECTED = re.compile(r"^model_")
 
 # Standard types beyond those of JSON, and how to import them.

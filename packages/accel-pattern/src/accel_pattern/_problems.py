@@ -148,5 +148,11 @@ async def on_known_error(request: Request, exc: Exception) -> Response:
 
 
 def on_crash(request: Request, exc: Exception) -> Response:
-    """Answer an exception that nobody expected."""
-    return problem(request, 500, HTTPException500.detail, exc=exc)
+    """Answer an exception that nobody expected.
+
+    The server closes the connection of HTTP/1 after a crash: the client must know, or
+    its next request on it fails, too.
+    """
+    is_http1 = request.scope.get("http_version", "1.1").startswith("1")
+    headers = {"Connection": "close"} if is_http1 else None
+    return problem(request, 500, HTTPException500.detail, headers, exc=exc)
