@@ -317,9 +317,7 @@ async def test_emptied_tables_are_announced(db):
     await db.aclear_all()
     unsubscribe()
 
-    assert [
-        ("tag" in change.tables, "author" in change.tables) for change in seen
-    ] == [
+    assert [("tag" in change.tables, "author" in change.tables) for change in seen] == [
         (False, True),
         (True, True),
     ]
