@@ -83,7 +83,7 @@ def package_session(package: str) -> None:
             session.run("python", "-I", str(example))
 
         group = f"packages/{package}/pyproject.toml:test"
-        session.install(*pins, "--group", group)
+        session.install(*pins, "--no-sources", "--group", group)
         measure(session, package, modules(package), f"packages/{package}/tests")
 
     test.__doc__ = PACKAGES[package]["project"]["description"]
@@ -99,7 +99,7 @@ def workspace(session: nox.Session) -> None:
     """Test what crosses packages, with every wheel installed."""
     pins = constraints(session, "--all-packages")
     wheels = [str(wheel(package)) for package in PACKAGES]
-    session.install("--exact", *pins, *wheels, "--group", "test")
+    session.install("--exact", *pins, "--no-sources", *wheels, "--group", "test")
     everything = [module for package in PACKAGES for module in modules(package)]
     measure(session, "workspace", everything, "tests")
 
@@ -127,7 +127,7 @@ def lowest(session: nox.Session) -> None:
     for package in PACKAGES:
         session.install(
             *("--exact", "--resolution=lowest-direct", str(wheel(package))),
-            *("--constraint", str(DIST / "siblings.txt")),
+            *("--constraint", str(DIST / "siblings.txt"), "--no-sources"),
             *("--group", f"packages/{package}/pyproject.toml:test"),
         )
         session.run("pytest", f"packages/{package}/tests", *session.posargs)
