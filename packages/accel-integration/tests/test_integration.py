@@ -29,6 +29,7 @@ from accel_integration import (
     mask_url,
     sp,
 )
+from accel_integration._integration import endpoint_of
 from accel_integration.testing import Fault, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -780,3 +781,34 @@ async def test_a_model_with_a_status_code_is_no_response():
 
     with pytest.raises(ResponseValidationError):
         await declare(Job, made)("http://a").call()
+
+
+async def test_strategies_of_an_integration_are_around_all_of_its_endpoints():
+    breaker = sp.CircuitBreaker(2)
+
+    class Api(EndpointsDeclaration):
+        integration = IntegrationHTTP(
+            "Api", strategies=[sp.Fallback("instead"), breaker]
+        )
+
+        @integration.endpoint("get", "/plain")
+        async def plain(api: ApiHTTP) -> str:
+            raise ConnectionError
+
+        @integration.endpoint("get", "/retried")
+        @sp.RetryPattern(2, 0)
+        async def retried(api: ApiHTTP) -> str:
+            raise ConnectionError
+
+    api = Api("http://host")
+
+    assert await api.plain() == "instead"
+    assert await api.retried() == "instead"
+
+    # Two attempts are one failure for what is around them.
+    assert breaker.at(Api.retried, "http://host").failures == 1
+    assert breaker.at(Api.plain, "http://host").failures == 1
+    first, second, third = endpoint_of(Api.retried).strategies
+    assert isinstance(first, sp.Fallback)
+    assert second is breaker
+    assert isinstance(third, sp.RetryPattern)

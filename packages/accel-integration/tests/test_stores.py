@@ -286,8 +286,9 @@ async def test_clients_of_the_wrong_kind_are_refused(store, valkey):
 
 
 async def test_entities_have_one_hash_tag_which_names_cannot_break(store, valkey):
-    breaker = sp.CircuitBreaker(1, 0, key="{evil}{}", store=store)
+    breaker = sp.CircuitBreaker(1, 0.001, key="{evil}{}", store=store)
     await attempts(breaker(down), 1)
+    await asyncio.sleep(0.01)
     await breaker(ok)()
     await sp.Throttling(key="{", store=store)(ok)()
 

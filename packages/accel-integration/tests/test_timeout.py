@@ -395,13 +395,14 @@ def test_many_threads_get_their_own_results():
 def test_idle_threads_end_or_work_on_if_they_are_needed(monkeypatch):
     monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.001)
     call = sp.Timeout(PATIENCE)(lambda: "ok")
+    before = len(_threads.idle)
 
     # Some calls find a thread that is about to leave.
     for _ in range(300):
         assert call() == "ok"
         time.sleep(0.001)
 
-    assert len(_threads.idle) <= 2
+    assert len(_threads.idle) <= before + 2
 
 
 def test_a_forked_process_starts_threads_of_its_own():

@@ -12,6 +12,7 @@ from accel_integration._errors import (
     is_programming_error,
 )
 from accel_integration._events import CallRejected, Hub
+from accel_integration._parameters import at_least
 from accel_integration._strategy import StatefulStrategy, Strategy
 from accel_integration._weaver import Body, Weaver
 
@@ -53,6 +54,9 @@ class AdaptiveLimit(StatefulStrategy["AdaptiveState"]):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(clock)
+        at_least(1, "initial", initial)
+        at_least(1, "maximum", maximum)
+        at_least(1, "minimum", minimum)
         if not 1 <= minimum <= initial <= maximum:
             msg = (
                 '"minimum", "initial" and "maximum" must be >= 1 and in this order: '

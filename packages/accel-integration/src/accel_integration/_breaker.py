@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Collection
 from typing import TypeAlias
 
 from accel_integration._breaker_state import BreakerOptions, BreakerState
-from accel_integration._context import Clock, Scope, Seconds, seconds_of
+from accel_integration._context import Clock, Scope, Seconds
 from accel_integration._done import all_of
 from accel_integration._events import Hub
 from accel_integration._outcome import note_status, statuses_of
+from accel_integration._parameters import at_least, positive, share
 from accel_integration._retry import doubt_fallback
 from accel_integration._shared_circuit import SharedCircuit
 from accel_integration._stores import Store, check_store
@@ -64,23 +65,18 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(clock, key)
-        if fail_threshold < 1 or probes < 1 or min_calls < 1:
-            msg = (
-                '"fail_threshold", "probes" and "min_calls" must be >= 1: '
-                f"{fail_threshold!r}, {probes!r}, {min_calls!r}"
-            )
-            raise ValueError(msg)
-        if failure_rate is not None and not 0 < failure_rate <= 1:
-            msg = f'"failure_rate" must be > 0 and <= 1: {failure_rate!r}'
-            raise ValueError(msg)
+        if failure_rate is not None:
+            failure_rate = share("failure_rate", failure_rate)
+        if slow_call is not None:
+            slow_call = positive("slow_call", slow_call)
         self.options = BreakerOptions(
-            fail_threshold=fail_threshold,
-            reset_timeout=seconds_of(reset_timeout),
+            fail_threshold=at_least(1, "fail_threshold", fail_threshold),
+            reset_timeout=positive("reset_timeout", reset_timeout),
             failure_rate=failure_rate,
-            window=seconds_of(window),
-            min_calls=min_calls,
-            slow_call=None if slow_call is None else seconds_of(slow_call),
-            probes=probes,
+            window=positive("window", window),
+            min_calls=at_least(1, "min_calls", min_calls),
+            slow_call=slow_call,
+            probes=at_least(1, "probes", probes),
             statuses=statuses_of(statuses),
         )
         self.store = store

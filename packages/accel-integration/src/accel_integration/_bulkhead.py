@@ -5,9 +5,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from accel_integration._context import Scope, Seconds, seconds_of
+from accel_integration._context import Scope, Seconds
 from accel_integration._errors import BulkheadFullError
 from accel_integration._events import CallRejected, Hub
+from accel_integration._parameters import at_least, not_negative
 from accel_integration._strategy import StatefulStrategy, Strategy
 from accel_integration._weaver import Body, Weaver
 
@@ -34,11 +35,10 @@ class Bulkhead(StatefulStrategy["BulkheadState"]):
         max_waiting: int | None = None,
     ) -> None:
         super().__init__()
-        if max_concurrent < 1:
-            msg = f'"max_concurrent" must be >= 1: {max_concurrent!r}'
-            raise ValueError(msg)
-        self.max_concurrent = max_concurrent
-        self.max_wait = seconds_of(max_wait)
+        if max_waiting is not None:
+            at_least(0, "max_waiting", max_waiting)
+        self.max_concurrent = at_least(1, "max_concurrent", max_concurrent)
+        self.max_wait = not_negative("max_wait", max_wait)
         self.max_waiting = max_waiting
 
     def describe(self) -> str:

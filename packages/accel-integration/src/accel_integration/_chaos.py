@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from accel_integration._context import Clock, Seconds, seconds_of
+from accel_integration._context import Clock, Seconds
+from accel_integration._parameters import not_negative, share
 from accel_integration._strategy import Strategy
 from accel_integration._weaver import Body, Weaver
 
@@ -39,15 +40,12 @@ class Chaos(Strategy):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(clock)
-        if not (0 <= error_rate <= 1 and 0 <= latency_rate <= 1):
-            msg = f"rates must be from 0 to 1: {error_rate!r}, {latency_rate!r}"
-            raise ValueError(msg)
-        self.error_rate = error_rate
+        self.error_rate = share("error_rate", error_rate, may_be_zero=True)
         self.error = error or ConnectionError(
             "This failure was injected by `sp.Chaos`."
         )
-        self.latency_rate = latency_rate
-        self.latency = seconds_of(latency)
+        self.latency_rate = share("latency_rate", latency_rate, may_be_zero=True)
+        self.latency = not_negative("latency", latency)
         self.enabled = enabled
         self.rng = rng or random.Random()  # noqa: S311 - it guards nothing
 

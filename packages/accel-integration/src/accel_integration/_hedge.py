@@ -4,11 +4,20 @@ import asyncio
 import contextvars
 import functools
 import queue
+import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from accel_integration._context import EXCHANGE, Exchange, Scope, Seconds, seconds_of
+from accel_integration._context import (
+    EXCHANGE,
+    Clock,
+    Exchange,
+    Scope,
+    Seconds,
+)
 from accel_integration._events import CallHedged, Hub
+from accel_integration._parameters import at_least, not_negative
 from accel_integration._retry import doubt_fallback
 from accel_integration._strategy import Strategy
 from accel_integration._threads import run_in_thread
@@ -16,6 +25,10 @@ from accel_integration._timeout import AsyncLimit
 from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Hedge"]
+
+# How many calls a percentile is taken of, and after how many it is taken anew.
+REMEMBERED = 200
+ENOUGH = 20
 
 
 class Hedge(Strategy):
@@ -27,23 +40,37 @@ class Hedge(Strategy):
 
     Args:
         delay: How long to wait, best about the 95th percentile of the duration.
+        percentile: Wait for as long as this share of the last calls took, between 0
+            and 1, once there were enough of them to know; until then, *delay*.
         max_hedges: How many further calls there may be.
     """
 
     repeats = True
     is_concurrent = True
 
-    def __init__(self, delay: Seconds, *, max_hedges: int = 1) -> None:
-        super().__init__()
-        if max_hedges < 1:
-            msg = f'"max_hedges" must be >= 1: {max_hedges!r}'
+    def __init__(
+        self,
+        delay: Seconds,
+        *,
+        percentile: float | None = None,
+        max_hedges: int = 1,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        super().__init__(clock)
+        if percentile is not None and not 0 < percentile < 1:
+            msg = f'"percentile" must be > 0 and < 1, as in 0.95: {percentile!r}'
             raise ValueError(msg)
-        self.delay = seconds_of(delay)
-        self.max_hedges = max_hedges
+        self.delay = not_negative("delay", delay)
+        self.percentile = percentile
+        self.max_hedges = at_least(1, "max_hedges", max_hedges)
 
     def describe(self) -> str:
         times = "once" if self.max_hedges == 1 else f"up to {self.max_hedges} times"
-        return f"asks {times} more when there is no answer after {self.delay:g} s"
+        when = f"after {self.delay:g} s"
+        if self.percentile is not None:
+            share = f"{self.percentile:.0%}"
+            when = f"when {share} of the calls would have one, at first {when}"
+        return f"asks {times} more when there is no answer {when}"
 
     def doubts(self, inner: Strategy) -> str | None:
         return doubt_fallback(self, inner)
@@ -57,6 +84,28 @@ class Hedge(Strategy):
         weaver.line(f"r = {weaver.wait}{name}.run({segment}, args, kwargs)")
 
 
+class Durations:
+    """How long the last calls took, and the *delay* that follows from it."""
+
+    def __init__(self, policy: Hedge) -> None:
+        self.delay = policy.delay
+        self._policy = policy
+        self._recent: deque[float] = deque(maxlen=REMEMBERED)
+        self._news = 0
+
+    def note(self, began: float) -> None:
+        """Note that a call that *began* then has its answer."""
+        if self._policy.percentile is None:
+            return
+        self._recent.append(self._policy.clock() - began)
+        self._news += 1
+        # Not for each call, since sorting takes its time, and the result changes slowly.
+        if self._news >= ENOUGH:
+            self._news = 0
+            recent = sorted(self._recent)
+            self.delay = recent[int(self._policy.percentile * len(recent))]
+
+
 class Racing:
     """A hedge in one place."""
 
@@ -68,6 +117,7 @@ class Racing:
         self.hub = hub
         # The Timeouts around it.
         self.limits = limits
+        self.durations = Durations(policy)
 
     def tell(self, attempt: int) -> None:
         """Tell the listeners that a further call is made."""
@@ -92,9 +142,11 @@ class Race(Racing):
             task = asyncio.create_task(func(*args, **kwargs), context=context)
             runners[task] = exchange
 
+        began = self.policy.clock()
         start()
         try:
             winner = await self._first(runners, start)
+            self.durations.note(began)
         finally:
             await self._stop(list(runners))
         adopt(runners[winner])
@@ -109,7 +161,7 @@ class Race(Racing):
             may_start = len(runners) <= self.policy.max_hedges
             done, _ = await asyncio.wait(
                 running,
-                timeout=self.policy.delay if may_start else None,
+                timeout=self.durations.delay if may_start else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
@@ -131,9 +183,8 @@ class Race(Racing):
             task.cancel()
         if running:
             await asyncio.wait(running)
-        for (
-            task
-        ) in tasks:  # Look at what was raised, so that asyncio does not complain.
+        # Look at what was raised, so that asyncio does not complain.
+        for task in tasks:
             if task.done() and not task.cancelled():
                 task.exception()
 
@@ -173,13 +224,14 @@ class SyncRace(Racing):
             context = contextvars.copy_context()
             run_in_thread(functools.partial(context.run, work, Exchange()))
 
+        began = self.policy.clock()
         start()
         started, running = 1, 1
         while True:
             may_start = started <= self.policy.max_hedges
             try:
                 error, result, exchange = outcomes.get(
-                    timeout=self.policy.delay if may_start else None
+                    timeout=self.durations.delay if may_start else None
                 )
             except queue.Empty:
                 self.tell(started + 1)
@@ -188,6 +240,7 @@ class SyncRace(Racing):
                 continue
             running -= 1
             if error is None:
+                self.durations.note(began)
                 adopt(exchange)
                 return result
             if not running:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import (
     Any,
@@ -37,7 +37,7 @@ from accel_integration._response import (
     resolve_annotations,
 )
 from accel_integration._stats import EndpointStats
-from accel_integration._strategy import Plan, Strategy, is_async, plan_of
+from accel_integration._strategy import Plan, Strategy, is_async
 
 __all__ = ["Endpoint", "EndpointsDeclaration", "IntegrationHTTP", "endpoint_of"]
 
@@ -53,11 +53,16 @@ class IntegrationHTTP:
     Args:
         name: What people call it.
         doc: What it is for.
+        strategies: Stability patterns around all of its endpoints, the outermost
+            first. What an endpoint is decorated with is inside of them.
     """
 
-    def __init__(self, name: str, doc: str = "") -> None:
+    def __init__(
+        self, name: str, doc: str = "", *, strategies: Sequence[Strategy] = ()
+    ) -> None:
         self.name = name
         self.doc = doc
+        self.strategies = tuple(strategies)
         # All that were declared, of whichever class.
         self.endpoints: list[Endpoint] = []
         self.hub = Hub()
@@ -161,7 +166,7 @@ class Endpoint:
         self.docurl = docurl
         self.is_async = is_async(func)
         # Without strategies a plan is a plain call; it still gives mocks a place.
-        self.plan = plan_of(func) or Plan(func, ())
+        self.plan = Plan.around(func, integration.strategies)
         self.plan.hub.forward_to(integration.hub)
         self.signature = inspect.signature(func)
         self._check_parameters()

@@ -19,6 +19,10 @@ class Pipeline:
     """
 
     def __init__(self, *strategies: Strategy, name: str = "pipeline") -> None:
+        for strategy in strategies:
+            if not isinstance(strategy, Strategy):
+                msg = f"A pipeline is made of strategies, as `sp.Timeout(5)`: {strategy!r}"
+                raise TypeError(msg)
         self.strategies = strategies
         self.name = name
         for position, outer in enumerate(strategies):

@@ -13,7 +13,6 @@ from accel_integration._context import (
     Clock,
     Scope,
     Seconds,
-    seconds_of,
     time_left,
 )
 from accel_integration._errors import (
@@ -29,6 +28,7 @@ from accel_integration._outcome import (
     status_of_result,
     statuses_of,
 )
+from accel_integration._parameters import at_least, not_negative, one_of
 from accel_integration._strategy import Strategy
 from accel_integration._weaver import Body, Weaver
 
@@ -58,11 +58,11 @@ class RetryBudget:
     """
 
     def __init__(self, ratio: float = 0.2, reserve: float = 10) -> None:
-        if ratio < 0 or reserve < 1:
-            msg = f'"ratio" must be >= 0 and "reserve" >= 1: {ratio!r}, {reserve!r}'
+        self.ratio = not_negative("ratio", ratio)
+        self.reserve = not_negative("reserve", reserve)
+        if reserve < 1:
+            msg = f'"reserve" must be >= 1, or no retry is ever allowed: {reserve!r}'
             raise ValueError(msg)
-        self.ratio = ratio
-        self.reserve = reserve
         self.balance = float(reserve)
         self._lock = threading.Lock()
 
@@ -127,14 +127,15 @@ class RetryPattern(Strategy):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(clock)
-        if max_attempts < 1:
-            msg = f'"max_attempts" must be >= 1: {max_attempts!r}'
-            raise ValueError(msg)
-        self.max_attempts = max_attempts
-        self.delay = seconds_of(delay)
+        if not callable(backoff):
+            one_of(("constant", "linear", "exponential"), "backoff", backoff)
+        if jitter is not None:
+            one_of(("full", "equal", "decorrelated"), "jitter", jitter)
+        self.max_attempts = at_least(1, "max_attempts", max_attempts)
+        self.delay = not_negative("delay", delay)
         self.backoff = backoff
         self.jitter = jitter
-        self.max_delay = seconds_of(max_delay)
+        self.max_delay = not_negative("max_delay", max_delay)
         self.on = on
         self.retry_if = retry_if
         self.statuses = statuses_of(statuses)

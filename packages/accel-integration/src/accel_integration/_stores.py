@@ -9,7 +9,8 @@ from collections.abc import Awaitable
 from typing import Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from accel_integration._context import Clock, Seconds, seconds_of
+from accel_integration._context import Clock, Seconds
+from accel_integration._parameters import not_negative, one_of, positive
 from accel_integration._scripts import Answer, Script, Table
 from accel_integration._weaver import Weaver
 
@@ -115,16 +116,14 @@ class RedisStore:
         pause: Seconds = 1,
         clock: Clock = time.monotonic,
     ) -> None:
-        if fail not in ("open", "local", "closed"):
-            msg = f'"fail" must be "open", "local" or "closed": {fail!r}'
-            raise ValueError(msg)
+        one_of(("open", "local", "closed"), "fail", fail)
         self.fail: FailureMode = fail
-        self.timeout = seconds_of(timeout)
-        self.refresh = seconds_of(refresh)
+        self.timeout = positive("timeout", timeout)
+        self.refresh = not_negative("refresh", refresh)
         self.is_async: bool | None = inspect.iscoroutinefunction(client.execute_command)
         self._client = client
         self._prefix = prefix
-        self._pause = seconds_of(pause)
+        self._pause = not_negative("pause", pause)
         self._clock = clock
         self._down_until = float("-inf")
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from accel_integration._context import Clock, Scope
 from accel_integration._events import Hub, Listener, Unsubscribe
+from accel_integration._parameters import name_or_none
 from accel_integration._weaver import Body, Weaver
 
 __all__ = ["OrderWarning", "Plan", "StatefulStrategy", "Strategy", "plan_of"]
@@ -75,6 +76,7 @@ class StatefulStrategy(Strategy, Generic[S]):
 
     def __init__(self, clock: Clock = time.monotonic, key: str | None = None) -> None:
         super().__init__(clock)
+        name_or_none("key", key)
         self.key = key
         self._states: dict[Scope, S] = {}
         self._hubs: dict[Scope, Hub] = {}
@@ -140,6 +142,8 @@ class Plan:
         """Put *strategies* around *func*, fused with those that it already has."""
         if (inner := plan_of(func)) is None:
             return cls(func, strategies)
+        if not strategies:
+            return inner
         for outer in strategies:
             for other in inner.strategies:
                 warn_of_doubts(outer, other, inner.endpoint)

@@ -6,8 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from accel_integration._context import Clock, Scope, Seconds, seconds_of
+from accel_integration._context import Clock, Scope, Seconds
 from accel_integration._events import Hub
+from accel_integration._parameters import at_least, not_negative, positive
 from accel_integration._shared_throttle import SharedThrottle
 from accel_integration._stores import Store, check_store
 from accel_integration._strategy import StatefulStrategy, Strategy
@@ -53,15 +54,11 @@ class Throttling(StatefulStrategy[Throttle]):
     ) -> None:
         super().__init__(clock, None if callable(key) else key)
         self.key_of = key if callable(key) else None
-        if not calls_per_second > 0:
-            msg = f'"calls_per_second" must be > 0: {calls_per_second!r}'
-            raise ValueError(msg)
-        if burst is not None and burst < 1:
-            msg = f'"burst" must be >= 1: {burst!r}'
-            raise ValueError(msg)
-        self.calls_per_second = calls_per_second
-        self.burst = max(1, int(calls_per_second)) if burst is None else burst
-        self.max_wait = seconds_of(max_wait)
+        self.calls_per_second = positive("calls_per_second", calls_per_second)
+        if burst is None:
+            burst = max(1, int(calls_per_second))
+        self.burst = at_least(1, "burst", burst)
+        self.max_wait = not_negative("max_wait", max_wait)
         self.store = store
 
     def describe(self) -> str:

@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from accel_integration._context import DEADLINE, Seconds, Temporarily, seconds_of
+from accel_integration._context import DEADLINE, Seconds, Temporarily
 from accel_integration._errors import StabilityTimeoutError
 from accel_integration._events import CallTimedOut, Hub
+from accel_integration._parameters import positive
 from accel_integration._strategy import Strategy
 from accel_integration._threads import run_in_thread
 from accel_integration._weaver import Body, Weaver
@@ -39,10 +40,7 @@ class Timeout(Strategy):
 
     def __init__(self, seconds: Seconds = 10) -> None:
         super().__init__()
-        self.seconds = seconds_of(seconds)
-        if not self.seconds > 0:
-            msg = f'"seconds" must be > 0: {seconds!r}'
-            raise ValueError(msg)
+        self.seconds = positive("seconds", seconds)
 
     def describe(self) -> str:
         return f"gives up after {self.seconds:g} s"

@@ -1,0 +1,63 @@
+"""Parameters: what they must be, said when a function is decorated."""
+
+import math
+from collections.abc import Collection
+from datetime import timedelta
+
+from accel_integration._context import Seconds, seconds_of
+
+__all__ = ["at_least", "name_or_none", "not_negative", "one_of", "positive", "share"]
+
+
+def at_least(least: int, name: str, value: int) -> int:
+    """Return *value*, which must be a whole number of *least* or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f'"{name}" must be a whole number: {value!r}')
+    if value < least:
+        raise ValueError(f'"{name}" must be >= {least}: {value!r}')
+    return value
+
+
+def positive(name: str, value: Seconds) -> float:
+    """Return *value* as a number, in seconds if it is a time; it must be above zero."""
+    number = _number(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f'"{name}" must be > 0 and finite: {value!r}')
+    return number
+
+
+def not_negative(name: str, value: Seconds) -> float:
+    """Return *value* as a number, in seconds if it is a time; it may be zero."""
+    number = _number(name, value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f'"{name}" must be >= 0 and finite: {value!r}')
+    return number
+
+
+def share(name: str, value: float, *, may_be_zero: bool = False) -> float:
+    """Return *value*, which must be a share, such as 0.5 for one half."""
+    number = _number(name, value)
+    if not 0 <= number <= 1 or not (number or may_be_zero):
+        above = ">= 0" if may_be_zero else "> 0"
+        raise ValueError(f'"{name}" must be {above} and <= 1: {value!r}')
+    return number
+
+
+def one_of(choices: Collection[str], name: str, value: object) -> None:
+    """Refuse *value* if it is none of *choices*."""
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f'"{name}" must be one of {known}: {value!r}')
+
+
+def name_or_none(name: str, value: object) -> None:
+    """Refuse *value* if it is no text; None stands for the name of the function."""
+    if not isinstance(value, str | None):
+        raise TypeError(f'"{name}" must be a str: {value!r}')
+
+
+def _number(name: str, value: Seconds) -> float:
+    # A text would become a number without a word, and True would be one second.
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise TypeError(f'"{name}" must be a number or a timedelta: {value!r}')
+    return seconds_of(value)

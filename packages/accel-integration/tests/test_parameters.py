@@ -1,0 +1,151 @@
+"""Parameters that make no sense are refused when a function is decorated."""
+
+import math
+import re
+from datetime import timedelta
+
+import pytest
+
+from accel_integration import sp
+
+NAN, INFINITY = math.nan, math.inf
+
+TIMES = [
+    (sp.Timeout, "seconds"),
+    (sp.CircuitBreaker, "reset_timeout"),
+    (sp.CircuitBreaker, "window"),
+    (sp.CircuitBreaker, "slow_call"),
+    (sp.Throttling, "calls_per_second"),
+]
+TIMES_OR_ZERO = [
+    (sp.RetryPattern, "delay"),
+    (sp.RetryPattern, "max_delay"),
+    (sp.Throttling, "max_wait"),
+    (sp.Bulkhead, "max_wait"),
+    (sp.Hedge, "delay"),
+    (sp.Chaos, "latency"),
+    (sp.RetryBudget, "ratio"),
+    (sp.RetryBudget, "reserve"),
+]
+COUNTS = [
+    (sp.RetryPattern, "max_attempts"),
+    (sp.CircuitBreaker, "fail_threshold"),
+    (sp.CircuitBreaker, "min_calls"),
+    (sp.CircuitBreaker, "probes"),
+    (sp.Throttling, "burst"),
+    (sp.Bulkhead, "max_concurrent"),
+    (sp.Hedge, "max_hedges"),
+    (sp.AdaptiveLimit, "initial"),
+    (sp.AdaptiveLimit, "minimum"),
+    (sp.AdaptiveLimit, "maximum"),
+]
+SHARES = [
+    (sp.CircuitBreaker, "failure_rate"),
+    (sp.Chaos, "error_rate"),
+    (sp.Chaos, "latency_rate"),
+]
+
+
+def make(strategy, **options):
+    if strategy is sp.Hedge:
+        options = {"delay": 1} | options
+    return strategy(**options)
+
+
+@pytest.mark.parametrize(("strategy", "name"), TIMES)
+@pytest.mark.parametrize("value", [0, -1, NAN, INFINITY, -INFINITY, timedelta(0)])
+def test_times_must_be_above_zero(strategy, name, value):
+    with pytest.raises(ValueError, match=f'"{name}" must be > 0 and finite: '):
+        make(strategy, **{name: value})
+
+
+@pytest.mark.parametrize(("strategy", "name"), TIMES_OR_ZERO)
+@pytest.mark.parametrize("value", [-0.001, NAN, INFINITY, timedelta(seconds=-1)])
+def test_pauses_must_not_be_negative(strategy, name, value):
+    with pytest.raises(ValueError, match=f'"{name}" must be >= 0 and finite: '):
+        make(strategy, **{name: value})
+
+
+@pytest.mark.parametrize(("strategy", "name"), TIMES + TIMES_OR_ZERO + SHARES)
+@pytest.mark.parametrize("value", ["5", True, [1]])
+def test_numbers_must_be_numbers(strategy, name, value):
+    with pytest.raises(TypeError, match=f'"{name}" must be a number or a timedelta: '):
+        make(strategy, **{name: value})
+
+
+@pytest.mark.parametrize(("strategy", "name"), COUNTS)
+def test_counts_must_be_whole_and_at_least_one(strategy, name):
+    for value in (0, -3):
+        with pytest.raises(ValueError, match=f'"{name}" must be >= 1: {value}'):
+            make(strategy, **{name: value})
+    for value in (2.5, NAN, "3", True):
+        with pytest.raises(TypeError, match=f'"{name}" must be a whole number: '):
+            make(strategy, **{name: value})
+
+
+@pytest.mark.parametrize(("strategy", "name"), SHARES)
+@pytest.mark.parametrize("value", [-0.1, 1.1, 50, NAN])
+def test_shares_must_be_shares(strategy, name, value):
+    with pytest.raises(ValueError, match=f'"{name}" must be >=? 0 and <= 1: '):
+        make(strategy, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (
+            lambda: sp.RetryPattern(backoff="quadratic"),
+            ValueError,
+            "\"backoff\" must be one of 'constant', 'linear', 'exponential': 'quadratic'",
+        ),
+        (
+            lambda: sp.RetryPattern(jitter="half"),
+            ValueError,
+            "\"jitter\" must be one of 'full', 'equal', 'decorrelated': 'half'",
+        ),
+        (
+            lambda: sp.RetryBudget(reserve=0.5),
+            ValueError,
+            '"reserve" must be >= 1, or no retry is ever allowed: 0.5',
+        ),
+        (
+            lambda: sp.CircuitBreaker(failure_rate=0),
+            ValueError,
+            '"failure_rate" must be > 0 and <= 1: 0',
+        ),
+        (
+            lambda: sp.CircuitBreaker(statuses={42}),
+            ValueError,
+            '"statuses" must be HTTP statuses',
+        ),
+        (
+            lambda: sp.Hedge(1, percentile=95),
+            ValueError,
+            '"percentile" must be > 0 and < 1, as in 0.95: 95',
+        ),
+        (
+            lambda: sp.Bulkhead(max_waiting=-1),
+            ValueError,
+            '"max_waiting" must be >= 0: -1',
+        ),
+        (
+            lambda: sp.AdaptiveLimit(1, minimum=2),
+            ValueError,
+            "must be >= 1 and in this order",
+        ),
+        (lambda: sp.CircuitBreaker(key=3), TypeError, '"key" must be a str: 3'),
+        (
+            lambda: sp.pipeline("retry"),
+            TypeError,
+            "A pipeline is made of strategies, as `sp.Timeout(5)`: 'retry'",
+        ),
+        (
+            lambda: sp.pipeline(sp.Timeout),
+            TypeError,
+            "A pipeline is made of strategies",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(build, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        build()
