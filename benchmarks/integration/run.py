@@ -81,9 +81,8 @@ class Library:
 
 def libraries() -> list[Library]:
     """Return what is compared: the newest versions as of 2026-11-24."""
-    wheel = str(PACKAGE)
     return [
-        Library(OURS, "accel_integration", [wheel]),
+        Library(OURS, "accel_integration", ["--editable", str(PACKAGE)]),
         Library("tenacity 9.2.1", "tenacity", ["tenacity==9.2.1"]),
         Library("stamina 26.1.0", "stamina", ["stamina==26.1.0", "tenacity==9.2.1"]),
         Library("hyx 0.0.2", "hyx", ["hyx==0.0.2"]),
@@ -112,7 +111,7 @@ def libraries() -> list[Library]:
         Library(
             "fastapi-accelerator 0.0.5",
             "upstream",
-            ["fastapi-accelerator==0.0.5", "greenlet", "httpx", "pytest"],
+            ["fastapi-accelerator==0.0.5", "greenlet", "httpx", "pytest", "sqlalchemy-utils"],
         ),
         Library("the standard library", "standard_library", []),
     ]

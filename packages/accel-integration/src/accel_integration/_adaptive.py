@@ -134,6 +134,7 @@ class AdaptiveState:
         """Leave a place, and move the limit as the duration suggests."""
         with self._lock:
             duration = max(self._policy.clock() - start, 1e-9)
+            # The call itself still counts, as it did while it was under way.
             was_busy = self.active * 2 >= self.limit
             self.active -= 1
             self._usual += (duration - self._usual) / (MEMORY if self._usual else 1)
@@ -141,6 +142,8 @@ class AdaptiveState:
                 return
             gradient = min(1.0, TOLERANCE * self._usual / duration)
             gradient = max(LEAST_GRADIENT, gradient)
+            # The root is how many calls may queue on the other side: it lets the limit
+            # grow while nothing slows down.
             wanted = self.limit * gradient + math.sqrt(self.limit)
             self._set(self.limit + (wanted - self.limit) * SMOOTHING)
 

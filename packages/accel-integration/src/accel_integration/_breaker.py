@@ -154,11 +154,13 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         with weaver.block("except Exception as exc:"):
             weaver.line(f"{circuit}.failed(exc, {epoch}, {lease})")
             weaver.line("raise")
+        # A cancellation by a Timeout around here is a failure, any other is not.
         with weaver.block("except BaseException:"):
             with weaver.block(f"if {weaver.has_expired()}:"):
                 weaver.line(f"{circuit}.expired({epoch}, {lease})")
             weaver.line(f"{circuit}.release({epoch}, {lease})")
             weaver.line("raise")
+        # The usual call ends with one comparison, and takes no lock.
         if self._looks_at_results or is_abandonable:
             duration = f"{circuit}.clock() - {start}" if start else "0.0"
             weaver.line(f"{circuit}.finished(r, {epoch}, {lease}, {duration})")

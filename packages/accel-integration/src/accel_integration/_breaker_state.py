@@ -128,6 +128,7 @@ class BreakerState:
                 self._half_open = True
                 self._change("open", closed=False)
             self._probes = [lease for lease in self._probes if now < lease.expires]
+            # Those that have succeeded count too: the rest must not be more than asked.
             if len(self._probes) + self._successes >= self.options.probes:
                 free = min((lease.expires for lease in self._probes), default=now)
                 raise self._refusal(free - now)
@@ -159,6 +160,7 @@ class BreakerState:
         with self._lock:
             if not self._settle(epoch, lease):
                 return
+            # One success ends a row; the window forgets by time alone.
             self.failures = 0
             if self.window is not None:
                 self.window.count_success()
@@ -195,10 +197,12 @@ class BreakerState:
 
     def _settle(self, epoch: int, lease: Lease | None) -> bool:
         """End *lease*; tell whether its result still counts."""
+        # The call began before the circuit changed, and says nothing about it now.
         if epoch != self.epoch:
             return False
         if lease is None:
             return True
+        # It has ended already, or its place was given to somebody else.
         if lease.is_over or (lease.is_probe and lease not in self._probes):
             return False
         lease.is_over = True
@@ -210,10 +214,12 @@ class BreakerState:
         options = self.options
         if self.window is None or options.failure_rate is None:
             return self.failures >= options.fail_threshold
+        # One failure of one call is a share of all, so that a share needs many.
         failed, total = self.window.counts()
         return total >= options.min_calls and failed >= options.failure_rate * total
 
     def _open(self, old: str) -> None:
+        # From now, not from the first failure: the other side gets all of this time.
         self._open_until = self.clock() + self.options.reset_timeout
         self._half_open = False
         self._change(old, closed=False)

@@ -103,8 +103,10 @@ class BulkheadState:
             async with asyncio.timeout(self._policy.max_wait):
                 await event.wait()
         except TimeoutError:
+            # A place may have been handed over between the timer and this line.
             self._give_up(waiter)
         except BaseException:
+            # It was given a place that it will never use: the next one shall have it.
             if not self._forget(waiter):
                 self.leave()
             raise
@@ -122,13 +124,16 @@ class BulkheadState:
             if not self.waiting:
                 self.active -= 1
                 return
+            # The place goes from hand to hand, so that a newcomer cannot snatch it.
             waiter = self.waiting.popleft()
             waiter.has_place = True
+        # Outside of the lock, since it runs code of the event loop.
         waiter.wake()
 
     def _take_or_queue(self, wake: Callable[[], object]) -> Waiter | None:
         policy = self._policy
         with self._lock:
+            # Who comes later must not overtake those in the queue.
             if self.active < self.limit and not self.waiting:
                 self.active += 1
                 return None

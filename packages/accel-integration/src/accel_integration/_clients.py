@@ -66,6 +66,7 @@ class ClientPool:
 
     def close(self) -> None:
         """Close the client of sync endpoints, if it is ours."""
+        # Closed outside of the lock, because that may take a while.
         with self._lock:
             client, self._sync = self._sync, None
         if client is not None:
@@ -93,6 +94,7 @@ def is_async_client(client: Any) -> bool:
 
 def watch_client(client: Any) -> Any:
     """Let *client* note statuses and respect deadlines; return it."""
+    # A client without hooks serves as well; only statuses remain unknown.
     hooks = getattr(client, "event_hooks", None)
     if hooks is None:
         return client

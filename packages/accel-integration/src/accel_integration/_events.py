@@ -138,6 +138,7 @@ class Hub:
 
     def emit(self, event: Event) -> None:
         """Hand *event* to every listener; what they raise is logged, not passed on."""
+        # A copy, because a listener may unsubscribe itself.
         for listener in tuple(self._listeners):
             try:
                 listener(event)

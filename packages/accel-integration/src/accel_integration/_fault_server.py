@@ -89,6 +89,7 @@ class Fault:
         async def play(writer: asyncio.StreamWriter) -> bool:
             await asyncio.sleep(0)
             connection = writer.get_extra_info("socket")
+            # Closing without lingering sends RST in the place of FIN.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
             return False
@@ -180,6 +181,7 @@ class FaultServer:
         self._ready.set()
         loop.run_forever()
         server.close()
+        # A connection that hangs would keep the loop from closing.
         for connection in self._connections:
             connection.cancel()
         loop.run_until_complete(
@@ -211,6 +213,7 @@ class FaultServer:
         """Answer one request; return whether there may be another."""
         first = await reader.readexactly(1)
         if first == TLS_HANDSHAKE:
+            # Plain HTTP in answer to a handshake fails it at once.
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             return False
         head = (first + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -137,6 +137,7 @@ class Race(Racing):
         runners: dict[asyncio.Task[Any], Exchange] = {}
 
         def start() -> None:
+            # Each has its own notes: those of the loser must not count.
             context, exchange = contextvars.copy_context(), Exchange()
             context.run(EXCHANGE.set, exchange)
             task = asyncio.create_task(func(*args, **kwargs), context=context)

@@ -103,6 +103,7 @@ class IntegrationHTTP:
                 what the path names.
         """
         method = HTTPMethod(httpmethod.upper())
+        # Remembered for annotations that are text, and name what a function knows.
         frame = inspect.currentframe()
         caller = frame.f_back if frame else None
 
@@ -202,10 +203,12 @@ class Endpoint:
 
     def resolve(self, owner: type) -> None:
         """Evaluate the annotations, in the namespace of *owner* first."""
+        # `Schema.Answer` of a subclass wins over that of its parents.
         spaces = [vars(cls) for cls in owner.__mro__ if cls is not object]
         func = inspect.unwrap(self.func)
         self._hints = resolve_annotations(func, [*spaces, self._locals])
         self._schema = ResponseSchema(self._hints["return"])
+        # They may hold the world of whoever defined the class.
         self._locals = {}
 
     @property
@@ -364,6 +367,7 @@ class EndpointsDeclaration(ApiHTTP):
         for name, value in list(vars(cls).items()):
             if (endpoint := endpoint_of(value)) is None:
                 continue
+            # It would take the place of `client`, `aclose` and the like.
             if name in RESERVED:
                 msg = (
                     f"{cls.__name__}.{name} must have another name: every declaration "

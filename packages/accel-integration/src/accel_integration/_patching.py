@@ -95,6 +95,7 @@ class patch_integration:  # noqa: N801 - a decorator and a context manager
             with self:
                 return test(*args, **kwargs)
 
+        # Its own function, so that the patch lasts until the body has been awaited.
         @functools.wraps(test)
         async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
             with self:
@@ -114,10 +115,12 @@ class Patch:
     def __call__(self, endpoint: Endpoint, api: ApiHTTP) -> Callable[..., Any]:
         """Return what answers instead of *endpoint*, with its patterns around it."""
         if not self.rules.covers(endpoint):
+            # A patch around this one may know the endpoint.
             outer = interceptors[: interceptors.index(self)]
             if not outer:
                 raise UnmockedCallError(endpoint)
             return outer[-1](endpoint, api)
+        # Woven once, so that breakers and throttles keep their states between calls.
         key = endpoint, api.origin
         if key not in self._woven:
             mock = Mock(self.rules, endpoint)

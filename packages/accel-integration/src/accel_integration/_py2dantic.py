@@ -105,6 +105,7 @@ class Generator:
         used: set[str] = set()
         lines = []
         for key in keys:
+            # A field called like a class would hide the class in annotations below.
             field = _free(_field_name(key), used | self._names)
             used.add(field)
             self._fields.add(field)
@@ -125,6 +126,7 @@ class Generator:
     ) -> str:
         kind = self._type(values, f"{owner}_{_class_part(key)}", level + 1)
         is_optional = len(values) < total
+        # Some items lack the key, so that its absence is valid as well.
         if is_optional and "None" not in kind.split(" | ") and kind != "Any":
             kind += " | None"
         if key == field:
@@ -135,6 +137,7 @@ class Generator:
 
     def _type(self, values: Iterable[Any], name: str, level: int) -> str:
         """Return the type that fits all *values*, models written as needed."""
+        # Asked several questions, and it may be a generator.
         values = list(values)
         parts: dict[str, None] = {}
         dicts = [value for value in values if isinstance(value, dict)]
@@ -158,6 +161,7 @@ class Generator:
             keys = self._type((k for d in dicts for k in d), name, level)
             items = self._type((v for d in dicts for v in d.values()), name, level + 1)
             return f"dict[{keys}, {items}]"
+        # Nothing is known of the keys of dicts that are all empty.
         if level > self._depth or not any(dicts):
             self._imports.add(("typing", "Any"))
             return "dict[str, Any]"

@@ -81,6 +81,7 @@ def fit_of(value: object, data: object) -> Fit:
 
 def _fit_of_model(model: BaseModel, data: dict[Any, Any]) -> Fit:
     known, unknown = 0, len(data)
+    # Only what was in the data counts: defaults fit everything.
     for name in model.model_fields_set & type(model).model_fields.keys():
         inner = fit_of(getattr(model, name), data.get(name))
         known += 1 + inner.known
@@ -116,6 +117,7 @@ class Received(NamedTuple):
         """Look at *value*, which is a response or what was made of one."""
         if not is_response(value):
             return cls(value, exchange.status, exchange.retry_after)
+        # Not every body is what its content type says.
         try:
             data = value.json() if value.content else None
         except ValueError:
@@ -217,6 +219,7 @@ class ResponseSchema:
             except ValidationError as exc:
                 errors += self._reasons(alternative, exc)
                 continue
+            # Nothing to compare it with, and nothing that it could be mistaken for.
             if not (is_contested or received.is_error):
                 return [value], []
             fit = fit_of(value, received.data)
@@ -229,6 +232,7 @@ class ResponseSchema:
     def _candidates(self, received: Received) -> list[Alternative]:
         if received.status is None:
             return self.alternatives
+        # A class named after the status is the only one meant for it.
         named = [alt for alt in self.alternatives if alt.status == received.status]
         return named or [alt for alt in self.alternatives if alt.status is None]
 
@@ -258,6 +262,7 @@ class ResponseSchema:
         # Masked before it is cut, so that no half of a secret is left at the end.
         body = mask_text(received.text(), secrets)[:KILOBYTE]
         declared = any(alt.status == status for alt in self.alternatives)
+        # An error that was foreseen but looks otherwise is a matter of validation.
         if status is not None and received.is_error and not declared:
             return ResponseStatusError(
                 place.name,

@@ -255,6 +255,7 @@ class Retrier:
             return None
         wait, refusal = self._plan(result, attempt, last)
         if refusal is not None:
+            # A result that nobody likes is still an answer, unlike an exception.
             return None
         why = f"status {status}" if status in policy.statuses else "result"
         self._tell(attempt, wait, why)
@@ -269,19 +270,23 @@ class Retrier:
             return 0.0, EXHAUSTED
         wait = policy.wait_before(attempt, last)
         asked = retry_after_of(outcome) if policy.retry_after else None
+        # Who is asked to wait longer than it can is better off with the failure now.
         if asked is not None:
             if asked > policy.max_delay:
                 return 0.0, TOLD_TO_WAIT
             wait = max(wait, asked)
         left = time_left()
+        # The attempt would be cancelled before it began.
         if left is not None and wait >= left:
             return 0.0, OUT_OF_TIME
+        # Last, so that nothing is withdrawn for a retry that is not made.
         if policy.budget is not None and not policy.budget.withdraw():
             return 0.0, OUT_OF_BUDGET
         return wait, None
 
     def _tell(self, attempt: int, wait: float, error: str) -> None:
         if (exchange := EXCHANGE.get()) is not None:
+            # What the last response said must not be taken for the next one's.
             exchange.attempts += 1
             exchange.forget_response()
         self.hub.tell(

@@ -144,6 +144,7 @@ class SharedCircuit:
 
     def isolate(self) -> Awaitable[None]:
         """Open this circuit everywhere, until `close` is called."""
+        # First here, so that it holds even if the store cannot be reached.
         self._local.isolate()
         return self._force(isolated=True)
 
@@ -175,6 +176,7 @@ class SharedCircuit:
         # While one call asks, the others go by what is known.
         self._fresh_until = now + self._store.refresh
         options = self._options
+        # Unique among all processes, so that nobody ends the probe of another.
         lease = uuid.uuid4().hex
         reported, self._unreported = self._unreported, 0
         window = options.window if options.failure_rate else 0
@@ -206,6 +208,7 @@ class SharedCircuit:
         return Ticket(local=(local.epoch, lease))
 
     def _finish(self, ticket: Ticket, ended: int) -> Steps[None]:
+        # A thread that was abandoned reports a second time when it ends.
         if ticket.is_over:
             return
         ticket.is_over = True
@@ -223,6 +226,7 @@ class SharedCircuit:
 
     def _is_unremarkable(self, ticket: Ticket, ended: int) -> bool:
         """Tell whether the store need not hear of it, at least not now."""
+        # Probes and failures change the state for everybody, and cannot wait.
         if ticket.lease or ended == FAILURE:
             return False
         if ended == RELEASE:
@@ -272,6 +276,7 @@ class SharedCircuit:
         self._verdict, self._epoch, self._failures = verdict, epoch, failures
         self._open_until = now + wait
         self._fresh_until = now + self._store.refresh
+        # Other processes change it too, and our listeners shall hear of that.
         if self.state != old:
             self._hub.tell(BreakerChanged, self._scope, old=old, new=self.state)
         return answer

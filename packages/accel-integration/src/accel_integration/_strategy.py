@@ -101,6 +101,7 @@ class StatefulStrategy(Strategy, Generic[S]):
                 del self._states[scope], self._hubs[scope]
 
     def _state_of(self, scope: Scope) -> tuple[S, Hub]:
+        # Functions with one key share a state, whatever they are called.
         if self.key is not None:
             scope = Scope(self.key, scope.origin)
         hub = self._hubs.setdefault(scope, Hub(self.hub))
@@ -166,6 +167,7 @@ class Plan:
 
     def at(self, origin: str) -> Callable[..., Any]:
         """Return the function whose states belong to *origin*."""
+        # Woven when it is first called, since nobody knows the origins before.
         if (woven := self._at_origin.get(origin)) is None:
             woven = self.weave(Scope(self.endpoint, origin), self.func)
             self._at_origin[origin] = woven
@@ -177,9 +179,11 @@ class Plan:
             strategy.forget_states(self.endpoint)
         self._at_origin.clear()
         fresh = self.weave(Scope(self.endpoint), self.func)
+        # In place, since others hold on to the function itself.
         self._woven.__globals__.update(fresh.__globals__)
 
     def _wrap(self) -> Callable[..., Any]:
+        # An endpoint is told by its ApiHTTP which origin, and so which states, it has.
         wrapper = self._by_origin() if self.takes_api else self._woven
         functools.update_wrapper(wrapper, self.func)
         setattr(wrapper, MARKER, self)

@@ -144,6 +144,8 @@ class KeyedThrottles:
                 throttle = self._policy.new_state(scope, self._hub)
                 self._throttles[key] = throttle
             self._throttles.move_to_end(key)
+            # Keys come from outside, and must not fill the memory. Who is forgotten
+            # begins with a full burst.
             if len(self._throttles) > MOST_KEYS:
                 self._throttles.popitem(last=False)
             return throttle

@@ -308,6 +308,7 @@ class SyncLimit:
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Call *func* in a thread, and abandon it when its time is over."""
+        # It runs in a copy of the context, in which it finds itself and its deadline.
         call = SyncCall(SYNC_CALL.get())
         context = contextvars.copy_context()
         context.run(SYNC_CALL.set, call)

@@ -84,9 +84,11 @@ class Weaver:
 
     def segment(self, body: Body) -> str:
         """Write *body* as a function of its own; return its name."""
+        # Set aside, to go on with the outer function afterwards.
         lines, depth = self._lines, self._depth
         self._lines, self._depth = [], 1
         body()
+        # A function that only calls another one would cost, and add nothing.
         calls_only = self._lines == [f"    {self._innermost_call}"]
         name = INNERMOST if calls_only and self._is_native else self._close_function()
         self._lines, self._depth = lines, depth
