@@ -14,7 +14,15 @@ class RateWindow:
     steps of a tenth of its length.
     """
 
-    __slots__ = ("_clock", "_failed", "_index", "_per_second", "_slot", "_total")
+    __slots__ = (
+        "_clock",
+        "_failed",
+        "_index",
+        "_per_second",
+        "_slot",
+        "_total",
+        "_until",
+    )
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._per_second = BUCKETS / seconds
@@ -25,14 +33,12 @@ class RateWindow:
         """Forget everything."""
         self._failed = [0] * BUCKETS
         self._total = [0] * BUCKETS
-        self._slot = int(self._clock() * self._per_second)
-        self._index = self._slot % BUCKETS
+        self._begin(int(self._clock() * self._per_second))
 
     def count_success(self) -> None:
         """Count a call that went well."""
-        slot = int(self._clock() * self._per_second)
-        if slot != self._slot:
-            self._move_to(slot)
+        if (now := self._clock()) >= self._until:
+            self._move_to(int(now * self._per_second))
         self._total[self._index] += 1
 
     def count_failure(self) -> None:
@@ -42,14 +48,18 @@ class RateWindow:
 
     def counts(self) -> tuple[int, int]:
         """Return how many calls have failed, and how many there were."""
-        slot = int(self._clock() * self._per_second)
-        if slot != self._slot:
-            self._move_to(slot)
+        if (now := self._clock()) >= self._until:
+            self._move_to(int(now * self._per_second))
         return sum(self._failed), sum(self._total)
 
     def _move_to(self, slot: int) -> None:
         for passed in range(min(BUCKETS, slot - self._slot)):
             index = (self._slot + 1 + passed) % BUCKETS
             self._failed[index] = self._total[index] = 0
+        self._begin(slot)
+
+    def _begin(self, slot: int) -> None:
         self._slot = slot
         self._index = slot % BUCKETS
+        # A little early, so that rounding never hides the end of the slot.
+        self._until = (slot + 1 - 1e-6) / self._per_second
