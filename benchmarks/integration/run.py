@@ -111,7 +111,13 @@ def libraries() -> list[Library]:
         Library(
             "fastapi-accelerator 0.0.5",
             "upstream",
-            ["fastapi-accelerator==0.0.5", "greenlet", "httpx", "pytest", "sqlalchemy-utils"],
+            [
+                "fastapi-accelerator==0.0.5",
+                "greenlet",
+                "httpx",
+                "pytest",
+                "sqlalchemy-utils",
+            ],
         ),
         Library("the standard library", "standard_library", []),
     ]

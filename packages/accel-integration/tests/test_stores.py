@@ -361,6 +361,8 @@ async def main():
         refused = 20 - await many(probe, 20)
         await client.rpush("ready", "yes")
         await client.blpop("go", timeout=30)
+        # For longer than `refresh`, so that nobody goes by what it knew before.
+        await asyncio.sleep(0.1)
         probes = await many(probe, 20)
         print(json.dumps([admitted, refused, probes]))
 
