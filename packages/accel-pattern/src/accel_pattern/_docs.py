@@ -15,6 +15,9 @@ from starlette.staticfiles import StaticFiles
 
 ASSETS = "/static-docs"
 
+# ReDoc would fetch its maker's logo, and Swagger UI a badge of a validator.
+OWN_IMAGES = {"Content-Security-Policy": "img-src 'self' data:"}
+
 Page = Callable[[Request], Awaitable[Response]]
 
 
@@ -50,7 +53,7 @@ def _swagger(app: FastAPI) -> Page:
     async def swagger_ui_html(request: Request) -> Response:
         root = request.scope.get("root_path", "").rstrip("/")
         redirect = app.swagger_ui_oauth2_redirect_url
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url=f"{root}{app.openapi_url}",
             title=f"{app.title} - Swagger UI",
             oauth2_redirect_url=f"{root}{redirect}" if redirect else None,
@@ -60,6 +63,8 @@ def _swagger(app: FastAPI) -> Page:
             swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
             swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
         )
+        page.headers.update(OWN_IMAGES)
+        return page
 
     return swagger_ui_html
 
@@ -67,12 +72,14 @@ def _swagger(app: FastAPI) -> Page:
 def _redoc(app: FastAPI) -> Page:
     async def redoc_html(request: Request) -> Response:
         root = request.scope.get("root_path", "").rstrip("/")
-        return get_redoc_html(
+        page = get_redoc_html(
             openapi_url=f"{root}{app.openapi_url}",
             title=f"{app.title} - ReDoc",
             redoc_js_url=f"{root}{ASSETS}/redoc.standalone.js",
             redoc_favicon_url=f"{root}{ASSETS}/favicon.png",
             with_google_fonts=False,
         )
+        page.headers.update(OWN_IMAGES)
+        return page
 
     return redoc_html
