@@ -59,7 +59,7 @@ def test_postgres_stands_in_the_settings(tmp_path):
 
     settings = (tmp_path / "shop" / ".env").read_text()
     assert "\nDATABASE_URL=postgresql://shop:" in settings
-    assert "/test_shop\n" in settings
+    assert "\nPOSTGRES_USER=shop\n" in settings
 
 
 @pytest.mark.parametrize("name", ["1shop", "my shop", "../shop", "", "ü", "-x-"])

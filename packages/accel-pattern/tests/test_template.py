@@ -24,7 +24,6 @@ def environment(request, tmp_path):
     if request.param == "postgresql":
         server = request.getfixturevalue("postgres")
         urls["DATABASE_URL"] = create_database(server)
-        urls["TEST_DATABASE_URL"] = create_database(server)
     secrets = {"SECRET_KEY": "s" * 40, "ADMIN_PASSWORD": "a fine password"}
     return {**os.environ, **urls, **secrets}
 

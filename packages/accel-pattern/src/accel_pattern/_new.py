@@ -75,10 +75,11 @@ def _settings(folder: Path, name: str, database: str) -> str:
         "ADMIN_PASSWORD": secrets.token_urlsafe(12),
     }
     if database == "postgres":
-        server = f"postgresql://{name}:{password}@localhost"
-        values["DATABASE_URL"] = f"{server}/{name}"
-        values["TEST_DATABASE_URL"] = f"{server}/test_{name}"
+        values["DATABASE_URL"] = f"postgresql://{name}:{password}@localhost/{name}"
     text = (folder / ".env.example").read_text("utf-8")
     for key, value in values.items():
         text = re.sub(rf"^{key}=.*$", f"{key}={value}", text, flags=re.MULTILINE)
-    return f"{text}\n# The password of the database in compose.yaml.\nPOSTGRES_PASSWORD={password}\n"
+    return (
+        f"{text}\n# The database in compose.yaml.\n"
+        f"POSTGRES_USER={name}\nPOSTGRES_PASSWORD={password}\n"
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
 
 BASE_DIR_APP = Path(__file__).parent.parent
 BASE_DIR_PROJECT = BASE_DIR_APP.parent
@@ -17,7 +18,8 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr = SecretStr("sqlite:///service.db")
-    test_database_url: SecretStr = SecretStr("sqlite:///test_service.db")
+    # The tests wipe it. Left out: a database beside the other, called test_….
+    test_database_url: SecretStr = SecretStr("")
     # Without an address the cache lives in the memory of the process.
     redis_url: SecretStr = SecretStr("")
 
@@ -37,10 +39,20 @@ class Settings(BaseSettings):
     translate_token: SecretStr = SecretStr("")
 
 
+def beside(database_url: str) -> str:
+    """Return the address of the test database beside this one."""
+    url = make_url(database_url)
+    path = Path(url.database or "service")
+    test_database = path.with_name(f"test_{path.name}").as_posix()
+    return url.set(database=test_database).render_as_string(hide_password=False)
+
+
 settings = Settings()
 
 DATABASE_URL = settings.database_url.get_secret_value()
-TEST_DATABASE_URL = settings.test_database_url.get_secret_value()
+TEST_DATABASE_URL = settings.test_database_url.get_secret_value() or beside(
+    DATABASE_URL
+)
 REDIS_URL = settings.redis_url.get_secret_value()
 DEBUG = settings.debug
 DEV_STATUS = settings.dev_status
