@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from accel_db import ConfigurationError, MainDatabaseManager
+from accel_db import ConfigurationError, MainDatabaseManager, UtcDateTime
 from accel_db.testing import create_database, drop_database
 
 ENV = """
@@ -95,6 +95,18 @@ def test_revise_and_upgrade(project):
     assert "user_email_key" in first
     assert "pass" in second
     assert "user" in project.tables()
+
+
+def test_a_migration_needs_nothing_of_ours(project):
+    user_model(project.manager, seen=Column(UtcDateTime))
+
+    first = project.revise()
+    project.upgrade()
+    second = project.revise()
+
+    assert "sa.Column('seen', sa.DateTime(timezone=True)" in first
+    assert "accel_db" not in first
+    assert "pass" in second
 
 
 def test_foreign_tables_survive(project):

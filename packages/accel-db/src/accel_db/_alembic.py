@@ -5,13 +5,14 @@ import contextlib
 import logging.config
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Connection, Table, text
 
 from accel_db._errors import ConfigurationError, MissingDriver
 from accel_db._manager import MainDatabaseManager
+from accel_db._mixins import UtcDateTime
 
 # Any number will do, as long as every migration takes the same lock.
 _LOCK = 0x61636365
@@ -107,6 +108,7 @@ class AlembicEnv:
             "include_schemas": schemas - {None} != set(),
             "include_name": self._is_ours,
             "include_object": self._is_described,
+            "render_item": _render,
         }
 
     def _is_ours(self, name: str | None, kind: str, _parents: object) -> bool:
@@ -122,6 +124,16 @@ class AlembicEnv:
         if reflected and isinstance(table := getattr(item, "table", None), Table):
             return table.key in self._metadata.tables
         return True
+
+
+def _render(kind: str, item: Any, context: Any) -> str | Literal[False]:
+    """Write our type as the plain one it is in the database.
+
+    A migration says what the tables were: it must not change with the code of today.
+    """
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return f"{context.opts['sqlalchemy_module_prefix']}DateTime(timezone=True)"
+    return False
 
 
 @contextlib.contextmanager
