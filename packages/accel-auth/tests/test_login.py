@@ -1,8 +1,9 @@
 """Logging in: forms, scopes, and guessing."""
 
 import pytest
+from fastapi import Depends, Request
 
-from accel_auth import LoginThrottle, LoginThrottledError
+from accel_auth import LoginThrottle, LoginThrottledError, jwt_auth
 
 
 def test_multipart_forms_work_too(service):
@@ -121,6 +122,16 @@ def test_optional_knows_the_caller_and_lets_strangers_in(service):
     assert service.me(token, "/maybe").json()["sub"] == "admin"
     assert service.client.get("/maybe").json() is None
     assert service.me("broken", "/maybe").status_code == 401
+
+
+def test_claims_are_where_no_dependency_reaches(service):
+    @service.app.get("/seen", dependencies=[Depends(jwt_auth)])
+    async def seen(request: Request):
+        return request.state.jwt
+
+    token = service.log_in().json()["access_token"]
+
+    assert service.me(token, "/seen").json()["sub"] == "admin"
 
 
 def test_other_schemes_are_no_token(service):

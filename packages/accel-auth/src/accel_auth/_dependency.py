@@ -61,7 +61,9 @@ class JwtAuth(SecurityBase):
     async def __call__(
         self, conn: HTTPConnection, scopes: SecurityScopes
     ) -> Any:  # dict[str, Any], or None where it is optional
-        """Return the claims of the caller.
+        """Return the claims of the caller, and keep them as `request.state.jwt`.
+
+        There they are for what is no dependency, such as a view set's `scope_query`.
 
         Raises:
             NotAuthenticatedError: if there is no token.
@@ -70,6 +72,7 @@ class JwtAuth(SecurityBase):
             AuthUnavailableError: if it can not be judged now.
         """
         claims = await self._claims(conn)
+        conn.state.jwt = claims
         if claims is None:
             if self._required:
                 raise NotAuthenticatedError(scopes.scopes)
