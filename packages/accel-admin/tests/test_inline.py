@@ -71,6 +71,33 @@ def test_a_child_of_somebody_else_is_not_taken(editor):
     assert (2, "Bob's") in notes()
 
 
+def test_a_child_is_not_changed_without_the_token(editor):
+    key = uids()
+    form = {"name": "Ann", "notes-0-uid": key["A"], "notes-0-text": "Forged"}
+
+    answer = editor.client.post("/admin/person/edit/?id=1", data=form)
+
+    assert answer.status_code == 403
+    assert notes() == [(1, "A"), (1, "B"), (2, "Bob's")]
+
+
+def test_a_child_takes_no_field_that_the_form_does_not_show(editor):
+    key = uids()
+    form = {
+        "name": "Ann",
+        "notes-0-uid": key["A"],
+        "notes-0-text": "A",
+        "notes-0-author": "2",
+        "notes-0-author_id": "2",
+        "notes-1-uid": key["B"],
+        "notes-1-text": "B",
+    }
+
+    editor.post("/admin/person/edit/?id=1", form)
+
+    assert notes() == [(1, "A"), (1, "B"), (2, "Bob's")]
+
+
 def test_a_form_shows_no_secret_and_no_key_to_the_parent(editor):
     page = editor.get("/admin/person/edit/?id=1").text
 

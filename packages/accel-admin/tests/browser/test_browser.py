@@ -3,17 +3,13 @@
 Needs Chromium, and the package `playwright` to drive it.
 """
 
-import shutil
-import threading
-
 import pytest
 import sqlalchemy as sa
-from werkzeug.serving import make_server
 
 from accel_admin import ModelView
 
 from ..models import Note, Person, db as manager  # noqa: TID252  # never installed
-from ..visitor import PASSWORD  # noqa: TID252  # never installed
+from .conftest import alone, log_in
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -22,63 +18,21 @@ class PersonView(ModelView):
     inline_models = (Note,)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """Give a browser, or say what is missing."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("the program `chromium` is missing")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing")
-    arguments = ["--no-sandbox", "--disable-background-networking"]
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def server(sqlite, build):
     with manager.transaction() as session:
         session.add_all([Person(id=1, name="Ann"), Person(id=2, name=EVIL)])
     app, _ = build(views={Person: PersonView})
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/admin/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with alone(app) as address:
+        yield address
 
 
 @pytest.fixture
-def page(chromium, server):
-    """Give a page that is logged in, and complains about nothing."""
-    context = chromium.new_context(base_url=server)
-    page = context.new_page()
-    page.complaints, page.questions, page.answer = [], [], False
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("request", lambda request: page.complaints.extend(foreign(request.url)))
-    page.on("dialog", lambda dialog: asked(page, dialog))
-    page.goto("")
-    page.fill("#username", "admin")
-    page.fill("#password", PASSWORD)
-    page.click("button")
-    yield page
-    assert page.complaints == []
-    context.close()
-
-
-def foreign(url):
-    return [] if url.startswith(("http://127.0.0.1:", "data:")) else [url]
-
-
-def asked(page, dialog):
-    page.questions.append(dialog.message)
-    if page.answer:
-        dialog.accept()
-    else:
-        dialog.dismiss()
+def page(server, open_page):
+    """Give a page that is logged in."""
+    page = open_page(server)
+    log_in(page)
+    return page
 
 
 def names():
@@ -88,26 +42,26 @@ def names():
 
 @pytest.mark.parametrize("answer", [False, True])
 def test_delete_asks(page, answer):
-    page.answer = answer
+    page.witness.answer = answer
     page.goto("person/")
     page.click(".row-actions button >> nth=0")
     page.wait_for_load_state()
 
-    assert page.questions == ["Delete this record?"]
+    assert page.witness.questions == ["Delete this record?"]
     assert ("Ann" in names()) is not answer
 
 
 def test_an_action_asks_and_needs_a_selection(page):
-    page.answer = True
+    page.witness.answer = True
     page.goto("person/")
     for _ in range(2):
         page.click("text=With selected")
         page.click("button.dropdown-item")
         page.wait_for_load_state()
-        if len(page.questions) == 1:
+        if len(page.witness.questions) == 1:
             page.check("#select-all")
 
-    assert page.questions == [
+    assert page.witness.questions == [
         "Select at least one record first.",
         "Delete the selected records?",
     ]
@@ -125,7 +79,7 @@ def test_a_relation_is_searched_and_shown_as_text(page):
     page.wait_for_selector(".alert-success")
 
     assert EVIL in page.inner_text(".model-list")
-    assert page.questions == []
+    assert page.witness.questions == []
 
 
 def test_a_child_is_added_inline(page):

@@ -1,0 +1,115 @@
+"""A day in the panel, from the login to the logout, in a real browser."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from ..models import Note, Person, db as manager  # noqa: TID252  # never installed
+from .conftest import log_in
+
+
+@pytest.fixture
+def page(address, open_page):
+    """Give a page that is logged in."""
+    with manager.transaction() as session:
+        session.add_all(
+            [Person(id=100 + n, name=f"Person {n}") for n in range(25)],
+        )
+    page = open_page(address)
+    log_in(page)
+    return page
+
+
+def rows():
+    with manager.session() as session:
+        notes = session.scalars(sa.select(Note).order_by(Note.text))
+        return [(note.text, str(note.author or "")) for note in notes]
+
+
+def texts(page, column):
+    cells = page.locator(f".model-list tbody td:nth-child({column})")
+    return [text.strip() for text in cells.all_inner_texts()]
+
+
+def save(page):
+    page.click("button:text-is('Save')")
+    page.wait_for_selector(".alert-success")
+
+
+def create(page, text):
+    page.click("a:text-is('Create')")
+    page.fill("textarea[name=text]", text)
+    save(page)
+
+
+def relate(page, name):
+    """Search for *name* in the box of the relation, and choose it."""
+    page.click(".select2-choice")
+    page.keyboard.type(name)
+    page.wait_for_selector(f".select2-result-label:has-text('{name}')")
+    page.keyboard.press("Enter")
+
+
+def export(page):
+    with page.expect_download() as download:
+        page.click("text=Export CSV")
+    with Path(download.value.path()).open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_day_in_the_panel(page):
+    # The rows of this model have UUIDs for keys.
+    page.click(".menu >> text=Note")
+    for text in ("Apple", "Banana", "=1+1"):
+        create(page, text)
+
+    page.click("tr:has-text('Apple') a[title*='Edit']")
+    page.fill("textarea[name=text]", "Apricot")
+    relate(page, "Person 17")
+    save(page)
+
+    assert rows() == [("=1+1", ""), ("Apricot", "Person 17"), ("Banana", "")]
+
+    page.fill("input[type=search]", "an")
+    page.click("button:text-is('Search')")
+    assert texts(page, 4) == ["Banana"]
+    page.click("text=Clear")
+
+    page.click("text=Add filter")
+    page.click(".field-filters >> text=Text")
+    page.fill(".filter-val", "ric")
+    page.click("text=Apply")
+    page.wait_for_selector("text=Reset filters")
+    assert texts(page, 4) == ["Apricot"]
+    assert [row[1:] for row in export(page)[1:]] == [["Apricot", "Person 17"]]
+    page.click("text=Reset filters")
+
+    page.click("th >> text=Text")
+    page.click("th >> text=Text")
+    assert texts(page, 4) == ["Banana", "Apricot", "=1+1"]
+    assert [row[1] for row in export(page)[1:]] == ["Banana", "Apricot", "'=1+1"]
+
+    # A question that is answered by No deletes nothing.
+    page.click("tr:has-text('Banana') button[title=Delete]")
+    assert len(rows()) == 3
+    page.witness.answer = True
+    page.click("tr:has-text('Banana') button[title=Delete]")
+    page.wait_for_selector(".alert-success")
+    page.check("tr:has-text('Apricot') input[name=rowid]")
+    page.click("text=With selected")
+    page.click("button.dropdown-item")
+    page.wait_for_selector("text=1 deleted.")
+    assert rows() == [("=1+1", "")]
+
+    page.click("text=Log out")
+    page.wait_for_selector("#username")
+    page.goto("note/")
+
+    assert page.url.split("?")[0].endswith("/admin/login")
+    assert page.witness.questions == [
+        "Delete this record?",
+        "Delete this record?",
+        "Delete the selected records?",
+    ]
