@@ -11,6 +11,7 @@ dependencies it declares, and tested there. What passes is what we publish.
 
 import functools
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -50,6 +51,7 @@ nox.options.sessions = [
     "lint",
     "types",
     "imports",
+    "docs",
     *(f"{package}-{THIS_PYTHON}" for package in PACKAGES),
     f"extras-{THIS_PYTHON}",
     f"workspace-{THIS_PYTHON}",
@@ -179,11 +181,14 @@ def imports(session: nox.Session) -> None:
     session.run("lint-imports", "--no-logo")
 
 
-@nox.session(default=False)
+@nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into site/."""
+    """Build the documentation into site/; a broken link or anchor fails."""
     sync(session, "--all-packages", "--group", "docs")
     session.run("zensical", "build", "--strict", "--clean")
+    for page in [*ROOT.glob("site/**/*.html"), *ROOT.glob("site/**/*.css")]:
+        if LOADED.search(page.read_text()):
+            session.error(f"{page.relative_to(ROOT)} loads something from elsewhere.")
 
 
 @nox.session(venv_backend="none", default=False)
@@ -201,6 +206,13 @@ def release(session: nox.Session) -> None:
     session.log(
         f"Now: git push --follow-tags, and `uv publish dist/*` from CI for {tag}."
     )
+
+
+# What a page of the documentation must not have: a source on another host.
+LOADED = re.compile(
+    r"<(?:script|img|iframe|link\b(?![^>]*canonical))[^>]*(?:src|href)=[\"']?(?:https?:)?//"
+    r"|@import[^;]*//|url\([\"']?(?:https?:)?//"
+)
 
 
 # Tools ---------------------------------------------------------------------------
