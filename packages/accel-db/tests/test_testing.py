@@ -6,12 +6,9 @@ import subprocess
 import sys
 import textwrap
 
-import httpx2
 import pytest
-from fastapi import Depends, FastAPI
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from accel_db import ConfigurationError, Orm, OrmAsync
 from accel_db.testing import (
@@ -21,7 +18,6 @@ from accel_db.testing import (
     drop_database,
     ensure_database,
     postgres_server,
-    rollback_sandbox,
     track_queries,
 )
 
@@ -312,71 +308,3 @@ class TestRowsForMethods:
         async with self.db_manager.asession() as session:
             assert await OrmAsync(session).count(select(Author)) == 2
         await self.db_manager.adispose()
-
-
-async def test_a_sandbox_rolls_parallel_requests_back(db):
-    app = FastAPI()
-
-    @app.post("/{name}")
-    async def create(
-        name: str,
-        aorm: OrmAsync = Depends(db.aget_orm),  # noqa: B008, FAST002
-        session: AsyncSession = Depends(db.aget_session_transaction),  # noqa: B008, FAST002
-    ) -> int:
-        await aorm.create_item(Author(name=name))
-        session.add(Post(title=name))
-        await session.flush()
-        await asyncio.sleep(0.001)
-        return await aorm.count(select(Author))
-
-    transport = httpx2.ASGITransport(app)
-    async with rollback_sandbox(db):
-        async with httpx2.AsyncClient(
-            transport=transport, base_url="http://t"
-        ) as client:
-            answers = await asyncio.gather(*(client.post(f"/{i}") for i in range(8)))
-        async with db.asession() as session:
-            inside = await OrmAsync(session).count(select(Author))
-    async with db.asession() as session:
-        after = [
-            await session.scalar(select(func.count()).select_from(m))
-            for m in (Author, Post)
-        ]
-    await db.adispose()
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert inside == 8
-    assert after == [0, 0]
-
-
-async def test_a_sandbox_survives_errors(db):
-    async with rollback_sandbox(db), db.asession() as session:
-        orm = OrmAsync(session)
-        await orm.create_item(Author(name="a"))
-        with pytest.raises(Exception, match="is taken"):
-            await orm.create_item(Author(name="a"))
-        await orm.upsert(Author, [{"name": "b"}], on=["name"])
-        assert await orm.count(select(Author)) == 2
-    async with db.asession() as session:
-        assert await OrmAsync(session).count(select(Author)) == 0
-    await db.adispose()
-
-
-async def test_a_sandbox_has_one_half(db):
-    async with rollback_sandbox(db):
-        with (
-            pytest.raises(ConfigurationError, match="The sync half is outside"),
-            db.session() as session,
-        ):
-            session.execute(text("SELECT 1"))
-    await db.adispose()
-
-
-def test_a_sync_sandbox(db):
-    with rollback_sandbox(db), db.session() as session:
-        Orm(session).create_item(Author(name="a"))
-        session.rollback()
-        assert Orm(session).count(select(Author)) == 1
-    with db.session() as session:
-        assert Orm(session).count(select(Author)) == 0
-    db.dispose()

@@ -61,6 +61,9 @@ class Engines:
     pool of its own. Loops that ended are forgotten.
     """
 
+    transient = False
+    """Whether everything is in one transaction that somebody else ends."""
+
     def __init__(
         self,
         url: str | URL,
@@ -69,7 +72,7 @@ class Engines:
     ) -> None:
         self.urls = database_urls(url)
         self.options = options
-        self._on_create = on_create
+        self.on_create = on_create
         self._lock = threading.RLock()
         self._sync: Engine | None = None
         self._loops: dict[asyncio.AbstractEventLoop | None, AsyncEngine] = {}
@@ -142,7 +145,7 @@ class Engines:
         if self.urls.backend == "sqlite":
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
-        self._on_create(engine)
+        self.on_create(engine)
 
     def _arguments(self, *, sync: bool) -> dict[str, Any]:
         arguments = self.options.common()

@@ -14,9 +14,9 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, event, text
+from sqlalchemy import Engine, MetaData, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapper, Session, sessionmaker
@@ -47,14 +47,6 @@ _NAMES = {
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
     "pk": "%(table_name)s_pkey",
 }
-
-
-class Binds(Protocol):
-    """Something that tells a session which engine or connection to use."""
-
-    def bind_for(self, session: ManagedSession) -> Engine | Connection:
-        """Return what *session* executes its next statement on."""
-        ...
 
 
 class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
@@ -122,7 +114,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         self._telemetry = Telemetry(slow_query)
         self._primary = self._engines_of(url)
         self._replicas = [self._engines_of(replica) for replica in replicas]
-        self._override: Binds | None = None
+        self._override: Engines | None = None
         self.Base: Any = _declarative_base(self, base)
         # A class of its own, so that listeners reach the sessions of one manager only.
         self._session_class: type[ManagedSession] = type(
@@ -185,9 +177,14 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
 
     @property
     def _current(self) -> Engines:
-        return self._override if isinstance(self._override, Engines) else self._primary
+        return self._override or self._primary
 
-    def bind_for(self, session: ManagedSession, *, read: bool) -> Engine | Connection:
+    @property
+    def engines(self) -> Engines:
+        """Return the engines of both halves that are in use."""
+        return self._current
+
+    def bind_for(self, session: ManagedSession, *, read: bool) -> Engine:
         """Return what *session* executes on: a replica, if it may only *read*."""
         if self._override is not None:
             return self._override.bind_for(session)
@@ -200,8 +197,8 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
 
         On SQLite a read of several statements is a transaction, but takes no write lock.
         """
-        engines = self._override or self._primary
-        if not isinstance(engines, Engines) or "isolation_level" in self._options.extra:
+        engines = self._current
+        if engines.transient or "isolation_level" in self._options.extra:
             return None
         if engines.urls.backend == "sqlite":
             return _SQLITE_READ if not (single or write) else _SQLITE_SINGLE
@@ -209,7 +206,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
             return None
         return _AUTOCOMMIT
 
-    def override(self, url: str | URL | Binds) -> "Override":
+    def override(self, url: str | URL | Engines) -> "Override":
         """Use the database at *url* inside of the block, as tests do.
 
         With `with` and `async with`. Models and sessions need not know: `Base` stays,
@@ -219,7 +216,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
             return Override(self, self._engines_of(url), owned=True)
         return Override(self, url, owned=False)
 
-    def swap(self, binds: Binds | None) -> Binds | None:
+    def swap(self, binds: Engines | None) -> Engines | None:
         """Use *binds* from now on, and return what was used instead of the URL."""
         before, self._override = self._override, binds
         return before
@@ -357,7 +354,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     def _all_engines(self) -> Iterator[Engines]:
         yield self._primary
         yield from self._replicas
-        if isinstance(self._override, Engines):
+        if self._override is not None:
             yield self._override
 
     @asynccontextmanager
@@ -403,12 +400,12 @@ class Override:
     """Another database for a manager, until the block ends."""
 
     def __init__(
-        self, manager: MainDatabaseManager, binds: Binds, *, owned: bool
+        self, manager: MainDatabaseManager, binds: Engines, *, owned: bool
     ) -> None:
         self._manager = manager
         self._binds = binds
         self._owned = owned
-        self._before: Binds | None = None
+        self._before: Engines | None = None
 
     def __enter__(self) -> MainDatabaseManager:
         """Begin to use the other database."""
@@ -418,7 +415,7 @@ class Override:
     def __exit__(self, *exc: object) -> None:
         """Return to the database before, and close the other one."""
         self._manager.swap(self._before)
-        if self._owned and isinstance(self._binds, Engines):
+        if self._owned:
             self._binds.dispose()
 
     async def __aenter__(self) -> MainDatabaseManager:
@@ -427,7 +424,7 @@ class Override:
 
     async def __aexit__(self, *exc: object) -> None:
         """Return to the database before, and close the other one gracefully."""
-        if self._owned and isinstance(self._binds, Engines):
+        if self._owned:
             await self._binds.adispose()
         self.__exit__(*exc)
 

@@ -1,133 +1,196 @@
 """A transaction around a test, which is rolled back at its end."""
 
-import asyncio
-import threading
-import weakref
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, event
-from sqlalchemy.orm import Session, SessionTransaction
-from sqlalchemy.util import await_only
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import NullPool
 
-from accel_db._errors import ConfigurationError
-from accel_db._manager import MainDatabaseManager
-from accel_db._session import ManagedSession
-
-_PATIENCE = 10.0
+from accel_db._engines import Engines
+from accel_db._manager import MainDatabaseManager, Override
+from accel_db._savepoints import SharedConnection, yield_to_loop
 
 
-class _Sandbox:
-    """Puts every session of one half on one connection, each in a savepoint.
+class _Transaction:
+    """A driver's connection, as far as SQLAlchemy can tell.
 
-    Savepoints of one connection cannot overlap, so whole transactions take turns: a
-    session waits until the transaction of another task (or thread) has ended.
+    It begins with the first cursor, and commits and rolls back a savepoint.
     """
 
-    def __init__(self, connection: Connection, *, asynchronous: bool) -> None:
-        self._connection = connection
-        self._asynchronous = asynchronous
-        self._lock: Any = asyncio.Lock() if asynchronous else threading.Lock()
-        self._owner: object = None
-        self._inside: set[int] = set()
-        self._known: weakref.WeakSet[Session] = weakref.WeakSet()
+    def __init__(self, shared: SharedConnection) -> None:
+        self._shared = shared
+        self._point: Any = None
+        self._autocommit = False
 
-    def bind_for(self, session: ManagedSession) -> Connection:
-        """Return the connection, once it is the turn of *session*."""
-        if session.asynchronous != self._asynchronous:
-            half = "sync" if self._asynchronous else "async"
-            raise ConfigurationError(
-                f"The {half} half is outside of this sandbox: what it wrote would stay. "
-                "Use one half per test, or isolate by `clear_all`."
-            )
-        if id(session) not in self._inside:
-            self._enter(session)
-        return self._connection
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        # As an async driver would: races between tasks must show.
+        yield_to_loop()
+        if self._point is None:
+            self._point = self._shared.enter()
+        return _Cursor(self._shared.raw.cursor(*args, **kwargs))
 
-    def _enter(self, session: ManagedSession) -> None:
-        session.join_transaction_mode = "create_savepoint"
-        if session not in self._known:
-            self._known.add(session)
-            event.listen(session, "after_transaction_end", self._leave)
-        owner = self._current()
-        if self._owner is not owner:
-            self._acquire()
-            self._owner = owner
-        self._inside.add(id(session))
+    def note_write(self) -> None:
+        if self._point is not None:
+            self._point.wrote = True
 
-    def _leave(self, session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is not None or id(session) not in self._inside:
+    def commit(self) -> None:
+        self._leave(keep=True)
+
+    def rollback(self) -> None:
+        self._leave(keep=self._autocommit)
+
+    close = rollback
+
+    def _leave(self, *, keep: bool) -> None:
+        point, self._point = self._point, None
+        if point is None:
             return
-        self._inside.discard(id(session))
-        if not self._inside:
-            self._owner = None
-            self._lock.release()
+        try:
+            self._shared.leave(point, keep=keep)
+        except Exception:
+            # A commit that failed can still be rolled back.
+            self._point = point if keep else None
+            raise
 
-    def _current(self) -> object:
-        if self._asynchronous:
-            return asyncio.current_task()
-        return threading.current_thread()
+    @property
+    def autocommit(self) -> bool:
+        return self._autocommit
 
-    def _acquire(self) -> None:
-        if self._asynchronous:
-            await_only(self._lock.acquire())
-        elif not self._lock.acquire(timeout=_PATIENCE):
-            raise ConfigurationError(
-                "A session of another thread kept the sandbox for "
-                f"{_PATIENCE} s: close it first."
-            )
+    @autocommit.setter
+    def autocommit(self, value: bool) -> None:
+        self._leave(keep=self._autocommit)
+        self._autocommit = value
+
+    @property
+    def isolation_level(self) -> str | None:
+        return None if self._autocommit else ""
+
+    @isolation_level.setter
+    def isolation_level(self, value: Any) -> None:
+        # SQLite's way to say autocommit. The level of a transaction that has begun
+        # cannot change, so PostgreSQL's others are what the outer one is.
+        if not self._shared.postgres:
+            self.autocommit = value is None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shared.raw, name)
+
+
+class _Cursor:
+    """A driver's cursor, which the async face of SQLAlchemy accepts, too."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    async def _async_soft_close(self) -> None:
+        """Do nothing: SQLAlchemy asks drivers that must be awaited for it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+class _SyncBehindAsync(AsyncEngine):
+    """An async engine that never waits, since a sync driver does its work."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.sync_engine = self._assign_proxied(engine)
+
+
+class Sandbox(Engines):
+    """Both halves of a manager on one connection, which rolls back at the end."""
+
+    transient = True
+
+    def __init__(self, around: Engines) -> None:
+        super().__init__(around.urls.sync, around.options, around.on_create)
+        self.urls = around.urls
+        real = around.sync
+        self._connection = real.raw_connection()
+        shared = SharedConnection(self._connection.dbapi_connection)
+        self.shared = shared
+        pool = NullPool(lambda: _Transaction(shared), dialect=real.dialect)
+        self._engine = Engine(
+            pool, real.dialect, real.url, hide_parameters=real.hide_parameters
+        )
+        self._engine.echo = real.echo
+        event.listen(self._engine, "before_cursor_execute", _note_write)
+        self.on_create(self._engine)
+        self._asynchronous = _SyncBehindAsync(self._engine)
+        shared.begin()
+
+    @property
+    def sync(self) -> Engine:
+        """Return the engine of the sandbox."""
+        return self._engine
+
+    @property
+    def asynchronous(self) -> AsyncEngine:
+        """Return the engine of the sandbox, for async code of any loop."""
+        return self._asynchronous
+
+    def dispose(self) -> None:
+        """Keep the sandbox: an application that ends must not end the test."""
+
+    async def adispose(self) -> None:
+        """Keep the sandbox: an application that ends must not end the test."""
+
+    def roll_back(self) -> None:
+        """Undo everything, and give the connection back."""
+        try:
+            self.shared.end()
+        finally:
+            self._connection.close()
+
+
+def _note_write(
+    connection: Connection, _cursor: object, statement: str, *_: object
+) -> None:
+    transaction: Any = connection.connection.dbapi_connection
+    if not statement.lstrip()[:6].upper().startswith("SELECT"):
+        transaction.note_write()
 
 
 class rollback_sandbox:  # noqa: N801  # it is used like a function
-    """Rolls back everything that the sessions of *manager* write in the block.
+    """Rolls back everything that *manager* writes in the block, by either half.
 
-    `async with` isolates the async half, for tests that call the application on their
-    own event loop (such as `httpx.ASGITransport`); `with` isolates the sync half.
-    Commits become savepoints, so that the code under test works as ever; parallel
-    requests take turns.
+    `with` and `async with`. Sessions and engines of both halves share one connection, in
+    one transaction: a commit becomes the end of a savepoint, so that the code under test
+    commits, rolls back and hits constraints as ever, and both halves see each other's
+    rows. Nothing is left behind, even if the process is killed.
+
+    Unrelated transactions, such as those of parallel requests, take turns. Those of one
+    request may overlap; if the first of two that wrote is rolled back, that is a
+    `ConfigurationError`.
+
+    What it cannot show: locks between connections, `LISTEN`, isolation levels, a clock
+    (`now()` is the time the test began), and what an async driver refuses and the sync
+    one does not. asyncpg takes no `str` for a date, for example, and no aware
+    `datetime` for a column without a zone. On SQLite both halves use one driver.
     """
 
     def __init__(self, manager: MainDatabaseManager) -> None:
         self._manager = manager
-        self._end: Any = None
+        self._sandbox: Sandbox | None = None
+        self._override: Override | None = None
 
     def __enter__(self) -> MainDatabaseManager:
-        """Isolate the sync half."""
-        self._end = self._sync()
-        return self._end.__enter__()  # type: ignore[no-any-return]
+        """Begin the transaction."""
+        self._sandbox = Sandbox(self._manager.engines)
+        self._override = self._manager.override(self._sandbox)
+        return self._override.__enter__()
 
     def __exit__(self, *exc: object) -> None:
         """Roll back."""
-        self._end.__exit__(*exc)
+        if self._override is not None and self._sandbox is not None:
+            self._override.__exit__(*exc)
+            self._sandbox.roll_back()
 
     async def __aenter__(self) -> MainDatabaseManager:
-        """Isolate the async half."""
-        self._end = self._async()
-        return await self._end.__aenter__()  # type: ignore[no-any-return]
+        """Begin the transaction."""
+        return self.__enter__()
 
     async def __aexit__(self, *exc: object) -> None:
         """Roll back."""
-        await self._end.__aexit__(*exc)
-
-    @contextmanager
-    def _sync(self) -> Iterator[MainDatabaseManager]:
-        with self._manager.engine.connect() as connection:
-            transaction = connection.begin()
-            try:
-                sandbox = _Sandbox(connection, asynchronous=False)
-                with self._manager.override(sandbox):
-                    yield self._manager
-            finally:
-                transaction.rollback()
-
-    @asynccontextmanager
-    async def _async(self) -> AsyncIterator[MainDatabaseManager]:
-        async with self._manager.aengine.connect() as connection:
-            transaction = await connection.begin()
-            try:
-                sandbox = _Sandbox(connection.sync_connection, asynchronous=True)  # type: ignore[arg-type]
-                with self._manager.override(sandbox):
-                    yield self._manager
-            finally:
-                await transaction.rollback()
+        self.__exit__(*exc)
