@@ -255,7 +255,7 @@ def test_an_outer_timeout_counts_for_sync_functions_at_once(clock):
     breaker = sp.CircuitBreaker(2, clock=clock)
     done = threading.Event()
 
-    @sp.Timeout(0.01)
+    @sp.Timeout(0.01, abandon=True)
     @breaker
     def hang():
         done.wait(5)

@@ -241,7 +241,9 @@ def test_an_abandoned_call_counts_once_although_its_thread_fails_later():
         raise ConnectionError
 
     # The fallback tells when the circuit has heard of the failure in the thread.
-    call = sp.Timeout(0.01)(sp.Fallback(lambda exc: failed.set())(breaker(hang)))
+    call = sp.Timeout(0.01, abandon=True)(
+        sp.Fallback(lambda exc: failed.set())(breaker(hang))
+    )
     with pytest.raises(StabilityTimeoutError):
         call()
     free.set()
@@ -254,7 +256,7 @@ def test_an_abandoned_call_counts_once_although_its_thread_fails_later():
 def test_success_in_a_thread_is_no_probe():
     breaker = sp.CircuitBreaker(3)
     heard = events_of(breaker)
-    call = sp.Timeout(PATIENCE)(breaker(act))
+    call = sp.Timeout(PATIENCE, abandon=True)(breaker(act))
 
     call("ok")
 

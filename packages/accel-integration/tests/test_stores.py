@@ -524,7 +524,7 @@ def test_an_abandoned_call_counts_once_however_it_ends(valkey):
         breaker = sp.CircuitBreaker(2, key="api", store=RedisStore(client, refresh=0))
         ended = threading.Event()
 
-        @sp.Timeout(0.05)
+        @sp.Timeout(0.05, abandon=True)
         @breaker
         def hang():
             time.sleep(0.15)

@@ -12,7 +12,7 @@ import weakref
 import pytest
 
 from accel_integration import StabilityTimeoutError, _threads, sp, time_left
-from accel_integration._timeout import AsyncLimit
+from accel_integration._timeout import AsyncLimit, Lane
 
 pytestmark = pytest.mark.anyio
 
@@ -171,13 +171,14 @@ async def test_time_spent_before_the_first_wait_counts_where_the_deadline_is_kno
 
 
 async def test_deadlines_out_of_order_are_kept_in_order():
-    limit = AsyncLimit(1, "it", lambda: None)
     loop = asyncio.get_running_loop()
-    now = loop.time()
+    lane = Lane(loop)
     woken = []
 
     async def wait(delay):
-        lane, entry = limit.enter(now + delay)
+        limit = AsyncLimit(delay, "it", lambda: None)
+        entry = limit.entry()
+        lane.add(entry, loop)
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -275,10 +276,10 @@ async def test_inner_deadline_is_never_later_than_the_outer_one():
     assert await outer(None) <= 1
 
 
-def test_sync_function_is_given_up():
+def test_sync_function_that_hangs_can_be_abandoned():
     started = time.monotonic()
 
-    @sp.Timeout(0.02)
+    @sp.Timeout(0.02, abandon=True)
     def hang_sync():
         time.sleep(0.3)
 
@@ -287,13 +288,14 @@ def test_sync_function_is_given_up():
     assert time.monotonic() - started < 0.25
 
 
-def test_sync_function_passes_results_exceptions_and_context():
+@pytest.mark.parametrize("abandon", [False, True])
+def test_sync_function_passes_results_exceptions_and_context(abandon):
     from contextvars import ContextVar
 
     name = ContextVar("name", default="nobody")
     name.set("somebody")
 
-    @sp.Timeout(5)
+    @sp.Timeout(5, abandon=abandon)
     def work(divisor):
         return name.get(), 4 / divisor, time_left() > 4
 
@@ -353,7 +355,7 @@ async def test_a_coroutine_dropped_in_the_middle_complains_not(eager):
 
 
 def test_one_thread_after_another_call_serves_the_next():
-    call = sp.Timeout(PATIENCE)(threading.get_ident)
+    call = sp.Timeout(PATIENCE, abandon=True)(threading.get_ident)
     call()
     before = threading.active_count()
 
@@ -366,17 +368,17 @@ def test_one_thread_after_another_call_serves_the_next():
 
 def test_a_thread_that_hangs_keeps_no_other_call_waiting():
     free = threading.Event()
-    hang = sp.Timeout(0.01)(lambda: free.wait(PATIENCE))
+    hang = sp.Timeout(0.01, abandon=True)(lambda: free.wait(PATIENCE))
     for _ in range(5):
         with pytest.raises(StabilityTimeoutError):
             hang()
 
-    assert sp.Timeout(PATIENCE)(lambda: "ok")() == "ok"
+    assert sp.Timeout(PATIENCE, abandon=True)(lambda: "ok")() == "ok"
     free.set()
 
 
 def test_many_threads_get_their_own_results():
-    call = sp.Timeout(PATIENCE)(lambda number: number)
+    call = sp.Timeout(PATIENCE, abandon=True)(lambda number: number)
     results = []
 
     def work(start):
@@ -394,7 +396,7 @@ def test_many_threads_get_their_own_results():
 
 def test_idle_threads_end_or_work_on_if_they_are_needed(monkeypatch):
     monkeypatch.setattr(_threads, "IDLE_SECONDS", 0.001)
-    call = sp.Timeout(PATIENCE)(lambda: "ok")
+    call = sp.Timeout(PATIENCE, abandon=True)(lambda: "ok")
     before = len(_threads.idle)
 
     # Some calls find a thread that is about to leave.
@@ -409,7 +411,7 @@ def test_a_forked_process_starts_threads_of_its_own():
     script = """
 import os, sys
 from accel_integration import sp
-call = sp.Timeout(30)(lambda: 0)
+call = sp.Timeout(30, abandon=True)(lambda: 0)
 call()
 if (child := os.fork()) == 0:
     os._exit(call())

@@ -1,7 +1,8 @@
 """Circuit breakers: stop calling what keeps failing, and try again carefully."""
 
 import time
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from accel_integration._breaker_state import BreakerOptions, BreakerState
@@ -160,11 +161,17 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
                 weaver.line(f"{circuit}.expired({epoch}, {lease})")
             weaver.line(f"{circuit}.release({epoch}, {lease})")
             weaver.line("raise")
+        with self._unless_late(weaver, f"{circuit}.expired({epoch}, {lease})"):
+            if self._looks_at_results or is_abandonable:
+                duration = f"{circuit}.clock() - {start}" if start else "0.0"
+                weaver.line(f"{circuit}.finished(r, {epoch}, {lease}, {duration})")
+            else:
+                self._weave_success(weaver, circuit, epoch, lease)
+
+    def _weave_success(
+        self, weaver: Weaver, circuit: str, epoch: str, lease: str
+    ) -> None:
         # The usual call ends with one comparison, and takes no lock.
-        if self._looks_at_results or is_abandonable:
-            duration = f"{circuit}.clock() - {start}" if start else "0.0"
-            weaver.line(f"{circuit}.finished(r, {epoch}, {lease}, {duration})")
-            return
         if self.options.failure_rate is None:
             unremarkable = f"{lease} is None and not {circuit}.failures"
             note = "pass"
@@ -175,6 +182,18 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
             weaver.line(note)
         with weaver.block("else:"):
             weaver.line(f"{circuit}.succeeded({epoch}, {lease})")
+
+    @staticmethod
+    @contextmanager
+    def _unless_late(weaver: Weaver, expire: str) -> Iterator[None]:
+        """Write *expire* for what comes too late for a sync Timeout around here."""
+        if not (late := weaver.is_late()):
+            yield
+            return
+        with weaver.block(f"if {late}:"):
+            weaver.line(expire)
+        with weaver.block("else:"):
+            yield
 
     def _weave_shared(self, weaver: Weaver, body: Body) -> None:
         circuit, ticket = self.bind(weaver, "circuit"), weaver.local("ticket")
@@ -191,7 +210,8 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
             weaver.line(f"{circuit}.interrupted{suffix}({ticket}, {expired})")
             weaver.line("raise")
         duration = f"{circuit}.clock() - {start}" if start else "0.0"
-        weaver.line(f"{wait}{circuit}.finished{suffix}(r, {ticket}, {duration})")
+        with self._unless_late(weaver, f"{circuit}.interrupted_sync({ticket}, True)"):
+            weaver.line(f"{wait}{circuit}.finished{suffix}(r, {ticket}, {duration})")
 
     @property
     def _looks_at_results(self) -> bool:

@@ -13,7 +13,7 @@ from accel_integration._errors import (
 )
 from accel_integration._events import BreakerChanged, CallRejected, Hub
 from accel_integration._outcome import status_of_error, status_of_result
-from accel_integration._timeout import SYNC_CALL
+from accel_integration._sync_timeout import SYNC_CALL
 from accel_integration._window import RateWindow
 
 __all__ = ["BreakerOptions", "BreakerState", "Lease"]

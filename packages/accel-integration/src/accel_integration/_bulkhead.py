@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from accel_integration._context import Scope, Seconds
+from accel_integration._context import Scope, Seconds, time_left
 from accel_integration._errors import BulkheadFullError
 from accel_integration._events import CallRejected, Hub
 from accel_integration._parameters import at_least, not_negative
@@ -115,7 +115,11 @@ class BulkheadState:
         """Take a place, wait for one in a thread, or refuse the call."""
         event = threading.Event()
         waiter = self._take_or_queue(event.set)
-        if waiter is not None and not event.wait(self._policy.max_wait):
+        left = time_left()
+        longest = (
+            self._policy.max_wait if left is None else min(self._policy.max_wait, left)
+        )
+        if waiter is not None and not event.wait(longest):
             self._give_up(waiter)
 
     def leave(self) -> None:

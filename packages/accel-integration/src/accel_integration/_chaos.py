@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from accel_integration._context import Clock, Seconds
+from accel_integration._context import Clock, Seconds, time_left
 from accel_integration._parameters import not_negative, share
 from accel_integration._strategy import Strategy
 from accel_integration._weaver import Body, Weaver
@@ -80,6 +80,9 @@ class Chaos(Strategy):
     def disturb_sync(self) -> None:
         """Delay this call in its thread, or let it fail, or do nothing."""
         if delay := self._delay():
+            # Like the client it stands for, it waits no longer than there is time.
+            left = time_left()
+            delay = delay if left is None else min(delay, left)
             getattr(self.clock, "sleep_sync", time.sleep)(delay)
         self._strike()
 

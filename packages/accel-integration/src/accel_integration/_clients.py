@@ -11,8 +11,10 @@ from accel_integration._context import EXCHANGE, Request, time_left
 
 __all__ = ["ClientPool", "watch_client"]
 
-# So much later than a Timeout does a request end, which is then the reason to give.
+# So much later than a Timeout does a request end, which is then the reason to give. A
+# sync one ends by the request alone, which need not be early by the rounding of a clock.
 GRACE = 0.1
+SYNC_GRACE = 0.005
 TIMEOUTS = ("connect", "read", "write", "pool")
 
 
@@ -123,11 +125,11 @@ async def note_async(response: Any) -> None:
     note_sync(response)
 
 
-def limit_sync(request: Any) -> None:
+def limit_sync(request: Any, grace: float = SYNC_GRACE) -> None:
     """Let no phase of *request* take longer than the time that is left."""
     if (left := time_left()) is None:
         return
-    left += GRACE
+    left += grace
     limits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {
         phase: left if limits.get(phase) is None else min(left, limits[phase])
@@ -137,4 +139,4 @@ def limit_sync(request: Any) -> None:
 
 async def limit_async(request: Any) -> None:
     """Let no phase of *request* take longer than the time that is left."""
-    limit_sync(request)
+    limit_sync(request, GRACE)

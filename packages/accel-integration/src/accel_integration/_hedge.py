@@ -15,6 +15,7 @@ from accel_integration._context import (
     Exchange,
     Scope,
     Seconds,
+    time_left,
 )
 from accel_integration._events import CallHedged, Hub
 from accel_integration._parameters import at_least, not_negative
@@ -230,11 +231,15 @@ class SyncRace(Racing):
         started, running = 1, 1
         while True:
             may_start = started <= self.policy.max_hedges
+            left = time_left()
+            waits = [self.durations.delay] if may_start else []
+            waits += [] if left is None else [left]
             try:
-                error, result, exchange = outcomes.get(
-                    timeout=self.durations.delay if may_start else None
-                )
+                error, result, exchange = outcomes.get(timeout=min(waits, default=None))
             except queue.Empty:
+                # The threads are left alone, and the Timeout around here says why.
+                if time_left() == 0:
+                    raise TimeoutError from None
                 self.tell(started + 1)
                 start()
                 started, running = started + 1, running + 1

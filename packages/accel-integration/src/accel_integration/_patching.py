@@ -14,7 +14,7 @@ import httpx
 
 from accel_integration._api import ApiHTTP
 from accel_integration._cassette import Cassette
-from accel_integration._context import Clock, Scope
+from accel_integration._context import Clock, Scope, time_left
 from accel_integration._fake_clock import FakeClock, on_clock
 from accel_integration._integration import Endpoint, interceptors
 from accel_integration._mocks import (
@@ -174,7 +174,7 @@ class Mock:
             with mocked_client(api.client, "Client", reply) as client:
                 return self._real(api_with(api, client), *args, **kwargs)
         answer, seconds = self._next_answer()
-        time.sleep(seconds)
+        sleep_within(seconds)
         return self._give(answer, api_with(api, None), args, kwargs)
 
     def _note(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ class Mock:
 
     def _reply(self, api: ApiHTTP, request: Any) -> Any:
         answer, seconds = self._next_answer()
-        time.sleep(seconds)
+        sleep_within(seconds)
         return as_response(self._on_request(answer, request, api), request)
 
     @staticmethod
@@ -219,6 +219,12 @@ class Mock:
         if isinstance(answer, Cassette):
             return answer.answer(request, api)
         return answer.handler(request) if isinstance(answer, OnRequest) else answer
+
+
+def sleep_within(seconds: float) -> None:
+    """Sleep in a thread, but no longer than an `sp.Timeout` around here allows."""
+    left = time_left()
+    time.sleep(seconds if left is None else min(seconds, left))
 
 
 def library_of(thing: Any) -> Any:

@@ -27,7 +27,7 @@ from accel_integration._scripts import (
 )
 from accel_integration._steps import Steps, drive, drive_async
 from accel_integration._stores import Store, StoreDownError
-from accel_integration._timeout import SYNC_CALL
+from accel_integration._sync_timeout import SYNC_CALL
 
 __all__ = ["SharedCircuit"]
 

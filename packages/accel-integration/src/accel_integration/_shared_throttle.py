@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from accel_integration._context import Scope
+from accel_integration._context import Scope, time_left
 from accel_integration._errors import ThrottlingError
 from accel_integration._scripts import RESERVE
 from accel_integration._steps import Steps, drive, drive_async
@@ -36,7 +36,12 @@ class SharedThrottle:
 
     def acquire_sync(self) -> None:
         """Wait for the next turn in a thread, or refuse the call."""
-        if wait := drive(self._store, self._name, self._reserve()):
+        wait = drive(self._store, self._name, self._reserve())
+        left = time_left()
+        # Its turn is lost, as if it had been made and failed.
+        if left is not None and wait > left:
+            raise self._local.refusal(wait)
+        if wait:
             getattr(self._local.clock, "sleep_sync", time.sleep)(wait)
 
     def _reserve(self) -> Steps[float]:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 
-from accel_integration._context import Clock, Scope
+from accel_integration._context import Clock, Scope, time_left
 from accel_integration._errors import ThrottlingError
 from accel_integration._events import CallRejected, Hub
 
@@ -79,7 +79,12 @@ class ThrottleState:
 
     def acquire_sync(self) -> None:
         """Wait for the next turn in a thread, or refuse the call."""
-        wait, _ = self.reserve()
+        wait, mark = self.reserve()
+        left = time_left()
+        # Nobody could interrupt the wait, and the call would come too late.
+        if left is not None and wait > left:
+            self.give_back(mark)
+            raise self.refusal(wait)
         if wait:
             getattr(self.clock, "sleep_sync", time.sleep)(wait)
 

@@ -6,9 +6,6 @@ come in the order of the queue, and one timer of the loop serves them all.
 """
 
 import asyncio
-import contextvars
-import functools
-import threading
 import time
 import types
 import weakref
@@ -16,12 +13,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
-from accel_integration._context import DEADLINE, Seconds, Temporarily
-from accel_integration._errors import StabilityTimeoutError
+from accel_integration._context import DEADLINE, Seconds
 from accel_integration._events import CallTimedOut, Hub
 from accel_integration._parameters import positive
 from accel_integration._strategy import Strategy
-from accel_integration._threads import run_in_thread
+from accel_integration._sync_timeout import AbandoningLimit, Limit, SyncLimit
 from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Timeout"]
@@ -30,17 +26,30 @@ __all__ = ["Timeout"]
 class Timeout(Strategy):
     """Give up on a call that takes longer than *seconds*.
 
-    A sync function cannot be interrupted: it runs in another thread, which is
-    abandoned when the time is over, and serves other calls once it is done. Around a retry, the limit is one for all attempts.
+    Around a retry, the limit is one for all attempts.
+
+    An async function is cancelled when its time is over. A sync function cannot be
+    interrupted, and goes by its deadline instead: our retries, throttles, bulkheads and
+    hedges and the requests of an endpoint's client wait no longer than until then, and
+    what comes later is a `StabilityTimeoutError`, an answer too. Code that asks nobody,
+    such as `time.sleep(60)` or a server that sends a byte now and then, runs to its end
+    first. With *abandon*, a sync function runs in another thread, which is left to
+    itself when the time is over; that hands each call to a thread and back.
+
+    Args:
+        seconds: How long a call may take.
+        abandon: Whether a sync function that hangs is abandoned. It works on unseen, so
+            that it is not for what must not happen twice. Async functions need it not.
 
     Raises:
         StabilityTimeoutError: The time is over. A `TimeoutError` of the function
             itself passes unchanged.
     """
 
-    def __init__(self, seconds: Seconds = 10) -> None:
+    def __init__(self, seconds: Seconds = 10, *, abandon: bool = False) -> None:
         super().__init__()
         self.seconds = positive("seconds", seconds)
+        self.abandon = abandon
 
     def describe(self) -> str:
         return f"gives up after {self.seconds:g} s"
@@ -55,36 +64,68 @@ class Timeout(Strategy):
 
     def weave(self, weaver: Weaver, body: Body) -> None:
         hub = Hub(self.hub, weaver.hub)
-        target = str(weaver.scope)
-        limit = (AsyncLimit if weaver.is_async else SyncLimit)(
-            self.seconds, target, lambda: self._tell(hub, weaver)
-        )
-        name = weaver.bind("limit", limit)
-        weaver.timeouts.append(name)
-        segment = weaver.segment(body)
-        weaver.timeouts.pop()
+        kind: type[Limit] = AsyncLimit
         if not weaver.is_async:
-            weaver.line(f"r = {name}.run({segment}, args, kwargs)")
+            kind = AbandoningLimit if self.abandon else SyncLimit
+        limit = kind(self.seconds, str(weaver.scope), lambda: self._tell(hub, weaver))
+        name = weaver.bind("limit", limit)
+        if isinstance(limit, SyncLimit):
+            self._weave_deadline(weaver, body, name)
             return
-        run = "run_with_deadline" if weaver.has_deadline else "run"
-        weaver.names["run"] = run_within
-        weaver.names["run_with_deadline"] = run_with_deadline
-        weaver.line(f"r = await {run}({segment}(*args, **kwargs), {name})")
+        weaver.timeouts.append(name)
+        if isinstance(limit, AbandoningLimit):
+            weaver.line(f"r = {name}.run({weaver.segment(body)}, args, kwargs)")
+        else:
+            run = "run_with_deadline" if weaver.has_deadline else "run"
+            weaver.names["run"] = run_within
+            weaver.names["run_with_deadline"] = run_with_deadline
+            weaver.line(f"r = await {run}({weaver.segment_call(body)}, {name})")
+        weaver.timeouts.pop()
+
+    def _weave_deadline(self, weaver: Weaver, body: Body, limit: str) -> None:
+        deadline, token = weaver.local("deadline"), weaver.local("token")
+        outer = weaver.local("outer")
+        weaver.names["monotonic"] = time.monotonic
+        # Bound methods, since this is most of what a sync Timeout costs.
+        get = weaver.bind("get", DEADLINE.get)
+        weaver.line(f"{deadline} = monotonic() + {self.seconds!r}")
+        weaver.line(f"{outer} = {get}()")
+        # The variable holds the nearest deadline; a later one changes nothing.
+        weaver.line(f"{token} = None")
+        with weaver.block(f"if {outer} is None or {deadline} < {outer}:"):
+            weaver.line(f"{token} = {weaver.bind('set', DEADLINE.set)}({deadline})")
+        weaver.deadlines.append(deadline)
+        with weaver.block("try:"):
+            body()
+        with weaver.block("except Exception as exc:"):
+            # A client whose time ran out says so in its own words.
+            with weaver.block(f"if monotonic() >= {deadline}:"):
+                weaver.line(f"raise {limit}.error() from exc")
+            weaver.line("raise")
+        with weaver.block("finally:"), weaver.block(f"if {token} is not None:"):
+            weaver.line(f"{weaver.bind('reset', DEADLINE.reset)}({token})")
+        weaver.deadlines.pop()
+        with weaver.block(f"if monotonic() >= {deadline}:"):
+            weaver.line(f"raise {limit}.error()")
 
     def _tell(self, hub: Hub, weaver: Weaver) -> None:
         hub.tell(CallTimedOut, weaver.scope, seconds=self.seconds)
 
 
-class Entry:
-    """A call that waits: the task it runs in, and whether its time is over."""
+class Entry(float):
+    """A call that waits: its deadline, which knows the task that it will cancel.
 
-    __slots__ = ("cancelling", "deadline", "fired", "task")
+    A number, since it is what `DEADLINE` holds, of which most want only the moment.
+    """
 
-    def __init__(self, task: "asyncio.Task[Any]", deadline: float) -> None:
-        self.task: asyncio.Task[Any] | None = task
-        self.cancelling = task.cancelling()
-        self.deadline = deadline
-        self.fired = False
+    __slots__ = ("cancelling", "fired", "outer", "task")
+
+    cancelling: int
+    # Whether its time is over.
+    fired: bool
+    # What `DEADLINE` holds after this one.
+    outer: float | None
+    task: "asyncio.Task[Any] | None"
 
 
 class Lane:
@@ -103,15 +144,15 @@ class Lane:
     def add(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> None:
         """Put *entry* into the queue, and set the timer if none is early enough."""
         queue = self.queue
-        if not queue or queue[-1].deadline <= entry.deadline:
+        if not queue or queue[-1] <= entry:
             queue.append(entry)
         else:  # Its deadline was set before it had to wait, and others came first.
             place = len(queue)
-            while place and queue[place - 1].deadline > entry.deadline:
+            while place and queue[place - 1] > entry:
                 place -= 1
             queue.insert(place, entry)
-        if self.due is None or entry.deadline < self.due:
-            self.set_timer(entry.deadline, loop)
+        if self.due is None or entry < self.due:
+            self.set_timer(entry, loop)
 
     def set_timer(self, due: float, loop: asyncio.AbstractEventLoop) -> None:
         """Let the loop call `fire` at *due*."""
@@ -124,7 +165,7 @@ class Lane:
         # The loop runs timers early, by as much as the resolution of its clock.
         now = loop.time() + 1e-3
         queue = self.queue
-        while queue and (queue[0].task is None or queue[0].deadline <= now):
+        while queue and (queue[0].task is None or queue[0] <= now):
             entry = queue.popleft()
             if entry.task is not None:
                 entry.fired = True
@@ -134,7 +175,7 @@ class Lane:
             return
         self.due = None
         if queue:
-            self.set_timer(queue[0].deadline, loop)
+            self.set_timer(queue[0], loop)
 
     def leave(self, entry: Entry) -> None:
         """Take *entry* out of the queue, once it has come to the front."""
@@ -145,34 +186,40 @@ class Lane:
             queue.popleft()
 
 
-class AsyncLimit:
+class AsyncLimit(Limit):
     """One policy in one place, for every loop that uses it."""
 
-    __slots__ = ("_lane", "_lanes", "seconds", "target", "tell")
+    __slots__ = ("_lane", "_lanes")
 
     def __init__(self, seconds: float, target: str, tell: Callable[[], None]) -> None:
-        self.seconds = seconds
-        self.target = target
-        self.tell = tell
+        super().__init__(seconds, target, tell)
         self._lane: Lane | None = None
         self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = (
             weakref.WeakKeyDictionary()
         )
 
-    def enter(self, deadline: float | None) -> tuple[Lane, Entry]:
-        """Put the current task into the queue of its loop."""
+    def entry(self) -> Entry:
+        """Return an entry for the current task, whose time begins now."""
+        loop = asyncio.get_running_loop()
+        if (task := asyncio.current_task(loop)) is None:
+            msg = "`sp.Timeout` has no task to cancel: await the call inside of a task."
+            raise RuntimeError(msg)
+        entry = Entry(loop.time() + self.seconds)
+        # Not by a constructor, which would take as long as all of this.
+        entry.task = task
+        entry.cancelling = task.cancelling()
+        entry.fired = False
+        entry.outer = None
+        return entry
+
+    def enter(self, entry: Entry) -> Lane:
+        """Put *entry* into the queue of the running loop."""
         loop = asyncio.get_running_loop()
         lane = self._lane
         if lane is None or lane.loop() is not loop:
             self._lane = lane = self._lanes.setdefault(loop, Lane(loop))
-        if (task := asyncio.current_task(loop)) is None:
-            msg = "`sp.Timeout` has no task to cancel: await the call inside of a task."
-            raise RuntimeError(msg)
-        if deadline is None:
-            deadline = loop.time() + self.seconds
-        entry = Entry(task, deadline)
         lane.add(entry, loop)
-        return lane, entry
+        return lane
 
     def has_expired(self) -> bool:
         """Tell whether the current task is being cancelled by this limit."""
@@ -185,41 +232,63 @@ class AsyncLimit:
         expiring.add(task)
         task.add_done_callback(expiring.discard)
 
-    def error(self) -> StabilityTimeoutError:
-        """Tell the listeners, and return what to raise."""
-        self.tell()
-        return StabilityTimeoutError(self.target, self.seconds)
 
+def is_covered(entry: Entry, outer: float | None) -> bool:
+    """Tell whether *outer*, a deadline around *entry*, cancels its task in any case.
 
-def nearest(deadline: float) -> float:
-    """Return *deadline*, or the one around it if that is nearer.
-
-    All are on the clock of the event loop, which is `time.monotonic` everywhere.
+    That of another task does not: this one may go on after it. Nor does one that has
+    passed: then this is the clean-up, which has a time of its own.
     """
-    outer = DEADLINE.get()
-    return deadline if outer is None or deadline < outer else outer
+    return (
+        isinstance(outer, Entry)
+        and outer is not entry
+        and outer <= entry
+        and outer.task is entry.task
+        and not outer.fired
+    )
+
+
+def announce(entry: Entry, before: float | None) -> None:
+    """Make *entry* the deadline, where *before* was it when its call began."""
+    if before is not entry:
+        entry.outer = before
+    current = DEADLINE.get()
+    if current is None or entry < current:
+        DEADLINE.set(entry)
+        return
+    # Sooner ones inside of it have begun to wait before it did: it comes after them.
+    while isinstance(current, Entry) and current is not entry is not current.outer:
+        if current.outer is before:
+            current.outer = entry
+            return
+        current = current.outer
 
 
 @types.coroutine
 def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has its price
-    coro: Coroutine[Any, Any, Any], limit: AsyncLimit, deadline: float | None = None
+    coro: Coroutine[Any, Any, Any], limit: AsyncLimit, entry: Entry | None = None
 ) -> Generator[Any, Any, Any]:
     """Run *coro*, and cancel it when its time is over.
 
-    Its time begins when it first has to wait, if there is no *deadline*.
+    Its time begins when it first has to wait, if there is no *entry* yet.
     """
+    # What is inside may have set another one when the first step is done.
+    before = DEADLINE.get()
     try:
         awaited = coro.send(None)
     except StopIteration as stop:
         return stop.value
-    try:
-        lane, entry = limit.enter(deadline)
-    except RuntimeError:
-        coro.close()
-        raise
+    if entry is None:
+        try:
+            entry = limit.entry()
+        except RuntimeError:
+            coro.close()
+            raise
+    lane: Lane | None = None
+    if before is None or not is_covered(entry, before):
+        lane = limit.enter(entry)
+        announce(entry, before)
     task = entry.task
-    token: contextvars.Token[float | None] | None
-    token = DEADLINE.set(nearest(entry.deadline))
     try:
         # The first suspension is handed up by hand, with what comes back for it.
         while True:
@@ -240,86 +309,28 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
             if task.uncancel() <= entry.cancelling:
                 raise limit.error() from exc
         raise
-    except GeneratorExit:
-        # Dropped in the middle, perhaps by the garbage collector, in its own context.
-        token = None
-        raise
     finally:
         if entry.fired and task is not None:
             task.uncancel()
-        lane.leave(entry)
-        if token is not None:
-            DEADLINE.reset(token)
+        if lane is not None:
+            lane.leave(entry)
+        # Not so in the context of the garbage collector, which knows nothing of it.
+        if DEADLINE.get() is entry:
+            DEADLINE.set(entry.outer)
 
 
 async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:
     """Run *coro* like `run_within`, with its deadline known from the first step on."""
-    deadline = time.monotonic() + limit.seconds
-    with Temporarily(DEADLINE, nearest(deadline)):
-        return await run_within(coro, limit, deadline)
-
-
-class SyncCall:
-    """A call in another thread, which may be given up."""
-
-    def __init__(self, parent: "SyncCall | None") -> None:
-        self.parent = parent
-        # Held until there is a result; cheaper than an event, of which it is a part.
-        self.pending = threading.Lock()
-        self.pending.acquire()
-        self.result: Any = None
-        self.error: BaseException | None = None
-        # What to tell if the call is given up.
-        self.on_abandon: list[Callable[[], None]] = []
-
-    def work(self, call: Callable[[], Any]) -> None:
-        """Make the call, and keep what comes of it."""
-        try:
-            self.result = call()
-        except BaseException as exc:  # noqa: BLE001 - raised by whoever waits
-            self.error = exc
-        finally:
-            self.pending.release()
-
-    def when_abandoned(self, callback: Callable[[], None]) -> None:
-        """Call *callback* if this call, or one around it, is given up."""
-        call: SyncCall | None = self
-        while call is not None:
-            call.on_abandon.append(callback)
-            call = call.parent
-
-
-SYNC_CALL: contextvars.ContextVar[SyncCall | None] = contextvars.ContextVar(
-    "SYNC_CALL", default=None
-)
-
-
-class SyncLimit:
-    """One policy in one place, for sync functions."""
-
-    __slots__ = ("seconds", "target", "tell")
-
-    def __init__(self, seconds: float, target: str, tell: Callable[[], None]) -> None:
-        self.seconds = seconds
-        self.target = target
-        self.tell = tell
-
-    def run(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Call *func* in a thread, and abandon it when its time is over."""
-        # It runs in a copy of the context, in which it finds itself and its deadline.
-        call = SyncCall(SYNC_CALL.get())
-        context = contextvars.copy_context()
-        context.run(SYNC_CALL.set, call)
-        context.run(DEADLINE.set, nearest(time.monotonic() + self.seconds))
-        work = functools.partial(call.work, functools.partial(func, *args, **kwargs))
-        run_in_thread(functools.partial(context.run, work))
-        if not call.pending.acquire(timeout=self.seconds):
-            for callback in call.on_abandon:
-                callback()
-            self.tell()
-            raise StabilityTimeoutError(self.target, self.seconds)
-        if call.error is not None:
-            raise call.error
-        return call.result
+    try:
+        entry = limit.entry()
+    except RuntimeError:
+        coro.close()
+        raise
+    if is_covered(entry, before := DEADLINE.get()):
+        return await coro
+    announce(entry, before)
+    try:
+        return await run_within(coro, limit, entry)
+    finally:
+        if DEADLINE.get() is entry:
+            DEADLINE.set(entry.outer)

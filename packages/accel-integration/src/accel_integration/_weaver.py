@@ -43,6 +43,8 @@ class Weaver:
         self.wait = "await " if is_async else ""
         # The Timeouts around the line being written, by their bound names.
         self.timeouts: list[str] = []
+        # Variables with the deadlines of sync Timeouts around the line being written.
+        self.deadlines: list[str] = []
         self.names: dict[str, Any] = {INNERMOST: func}
         self._is_native = is_native
         self._innermost_call = f"r = {self.wait}{INNERMOST}(*args, **kwargs)"
@@ -82,31 +84,52 @@ class Weaver:
             return "False"
         return " or ".join(f"{name}.has_expired()" for name in self.timeouts) or "False"
 
+    def is_late(self) -> str:
+        """Return an expression: whether a deadline around here has passed, or ""."""
+        return " or ".join(f"monotonic() >= {name}" for name in self.deadlines)
+
     def segment(self, body: Body) -> str:
-        """Write *body* as a function of its own; return its name."""
-        # Set aside, to go on with the outer function afterwards.
-        lines, depth = self._lines, self._depth
-        self._lines, self._depth = [], 1
-        body()
+        """Write *body* as a function like the decorated one; return its name."""
+        lines = self._lines_of(body)
         # A function that only calls another one would cost, and add nothing.
-        calls_only = self._lines == [f"    {self._innermost_call}"]
-        name = INNERMOST if calls_only and self._is_native else self._close_function()
-        self._lines, self._depth = lines, depth
-        return name
+        if self._only_calls(lines):
+            return INNERMOST
+        return self._add_function(lines, "*args, **kwargs")
 
-    def _close_function(self) -> str:
+    def segment_call(self, body: Body) -> str:
+        """Write *body* as a function of its own; return a call of it."""
+        lines = self._lines_of(body)
+        if self._only_calls(lines):
+            return f"{INNERMOST}(*args, **kwargs)"
+        # Handed on as they are: to unpack and pack them takes longer than a breaker.
+        return f"{self._add_function(lines, 'args, kwargs')}(args, kwargs)"
+
+    def _lines_of(self, body: Body) -> list[str]:
+        # Set aside, to go on with the outer function afterwards.
+        lines, depth, deadlines = self._lines, self._depth, self.deadlines
+        self._lines, self._depth, self.deadlines = [], 1, []
+        body()
+        written = self._lines
+        self._lines, self._depth, self.deadlines = lines, depth, deadlines
+        return written
+
+    def _only_calls(self, lines: list[str]) -> bool:
+        return self._is_native and lines == [f"    {self._innermost_call}"]
+
+    def _add_function(self, lines: list[str], parameters: str) -> str:
         name = self.local("segment")
-        self._functions.append(self._source_of(name))
+        self._functions.append(self._source_of(name, lines, parameters))
         return name
 
-    def _source_of(self, name: str) -> str:
-        head = f"{'async ' if self.is_async else ''}def {name}(*args, **kwargs):"
-        return "\n".join([head, *self._lines, "    return r", ""])
+    def _source_of(self, name: str, lines: list[str], parameters: str) -> str:
+        head = f"{'async ' if self.is_async else ''}def {name}({parameters}):"
+        return "\n".join([head, *lines, "    return r", ""])
 
     def finish(self, body: Body) -> Callable[..., Any]:
         """Write *body*, and return everything as one function."""
         body()
-        source = "\n".join([*self._functions, self._source_of("call")])
+        call = self._source_of("call", self._lines, "*args, **kwargs")
+        source = "\n".join([*self._functions, call])
         code = compile(source, f"<stability of {self.scope.endpoint}>", "exec")
         exec(code, self.names)  # noqa: S102 - every line above is ours
         woven: Callable[..., Any] = self.names["call"]

@@ -1,0 +1,290 @@
+"""A deadline is known to whatever is inside of it, and sync functions go by it."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from accel_integration import (
+    BulkheadFullError,
+    StabilityTimeoutError,
+    ThrottlingError,
+    sp,
+    time_left,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """A loop that counts the timers it was asked for."""
+
+    timers = 0
+
+    def call_at(self, *args, **kwargs):
+        self.timers += 1
+        return super().call_at(*args, **kwargs)
+
+
+def timers_of(main):
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        runner.run(main(None))
+        return runner.get_loop().timers
+
+
+@sp.Timeout(50)
+async def patient(api):
+    # Waits without a timer of its own, so that all there are belong to Timeouts.
+    future = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.set_result, None)
+    await future
+    return time_left()
+
+
+def test_inherited_sooner_deadline_arms_nothing():
+    @sp.Timeout(5)
+    async def outer(api):
+        for _ in range(3):
+            assert await patient(api) <= 5
+
+    assert timers_of(outer) == 1
+
+
+def test_inherited_later_deadline_does_not_stand_in():
+    @sp.Timeout(60)
+    async def outer(api):
+        assert 5 < await patient(api) <= 50
+
+    assert timers_of(outer) == 2
+
+
+def test_deadline_of_another_task_does_not_stand_in():
+    @sp.Timeout(5)
+    async def outer(api):
+        await asyncio.create_task(patient(api))
+
+    assert timers_of(outer) == 2
+
+
+@pytest.mark.parametrize(("outside", "inside"), [(5, 50), (50, 5), (5, 5)])
+async def test_deadline_is_known_after_an_inner_one_and_forgotten_at_the_end(
+    outside, inside
+):
+    seen = []
+
+    async def wait():
+        await asyncio.sleep(0)
+        seen.append(time_left())
+
+    innermost = sp.Timeout(inside + 1)(wait)
+
+    @sp.Timeout(inside)
+    async def inner():
+        await innermost()
+        seen.append(time_left())
+
+    @sp.Timeout(outside)
+    async def outer():
+        await inner()
+        seen.append(time_left())
+
+    await outer()
+
+    nearest = min(outside, inside)
+    wanted = [nearest, nearest, outside]
+    assert [round(left) for left in seen] == wanted
+    assert time_left() is None
+
+
+async def test_what_arms_nothing_is_ended_by_the_deadline_around_it():
+    @sp.Timeout(60)
+    async def inner(api):
+        await asyncio.sleep(60)
+
+    @sp.Timeout(0.05)
+    async def outer(api):
+        await inner(api)
+
+    with pytest.raises(StabilityTimeoutError, match=r"outer took longer than 0\.05 s"):
+        await outer(None)
+
+
+async def test_clean_up_after_the_deadline_has_a_time_of_its_own():
+    ended = []
+
+    @sp.Timeout(0.01)
+    async def tidy(api):
+        await asyncio.sleep(60)
+
+    @sp.Timeout(0.005)
+    async def outer(api):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            try:
+                await tidy(api)
+            except StabilityTimeoutError:
+                ended.append("tidy")
+
+    with pytest.raises(StabilityTimeoutError, match=r"outer took longer"):
+        await outer(None)
+    assert ended == ["tidy"]
+
+
+def test_sync_function_stays_in_its_thread_and_starts_none():
+    call = sp.Timeout(5)(threading.get_ident)
+    before = threading.active_count()
+
+    idents = {call() for _ in range(5)}
+
+    assert idents == {threading.get_ident()}
+    assert threading.active_count() == before
+
+
+def late(seconds=0.02):
+    time.sleep(seconds)
+    return "late"
+
+
+def test_answer_that_comes_too_late_is_a_timeout():
+    with pytest.raises(StabilityTimeoutError, match=r"took longer than 0\.001 s"):
+        sp.Timeout(0.001)(late)()
+    assert time_left() is None
+
+
+def test_error_that_comes_too_late_is_a_timeout_with_its_cause():
+    @sp.Timeout(0.001)
+    def call():
+        late()
+        raise ConnectionError("gone")
+
+    with pytest.raises(StabilityTimeoutError) as caught:
+        call()
+    assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+def test_own_timeout_error_in_time_is_left_as_it_is():
+    @sp.Timeout(5)
+    def call():
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own") as caught:
+        call()
+    assert not isinstance(caught.value, StabilityTimeoutError)
+
+
+def test_interrupt_from_the_keyboard_is_left_as_it_is():
+    @sp.Timeout(0.001)
+    def call():
+        late()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    assert time_left() is None
+
+
+def test_sync_deadlines_are_inherited_if_they_are_sooner():
+    def left():
+        return time_left()
+
+    assert sp.Timeout(5)(sp.Timeout(2)(left))() <= 2
+
+    @sp.Timeout(2)
+    def outer():
+        return sp.Timeout(5)(left)(), time_left()
+
+    inner, after = outer()
+    assert inner <= 2
+    assert after <= 2
+    assert time_left() is None
+
+
+@pytest.mark.parametrize("options", [{}, {"failure_rate": 1.0, "min_calls": 1}])
+def test_late_answer_is_a_failure_of_the_breaker_inside(options):
+    breaker = sp.CircuitBreaker(1, **options)
+
+    with pytest.raises(StabilityTimeoutError):
+        sp.Timeout(0.001)(breaker(late))()
+
+    assert breaker.state == "open"
+
+
+def test_answer_in_time_is_no_failure_of_the_breaker_inside():
+    breaker = sp.CircuitBreaker(1)
+
+    assert sp.Timeout(5)(breaker(late))() == "late"
+
+    assert breaker.state == "closed"
+
+
+def test_retries_of_threads_end_with_the_deadline():
+    calls = []
+
+    @sp.Timeout(0.05)
+    @sp.RetryPattern(100, 0.02)
+    def down():
+        calls.append(1)
+        raise ConnectionError
+
+    with pytest.raises(Exception, match=r"the deadline comes before|took longer"):
+        down()
+    assert len(calls) < 10
+
+
+def test_throttled_thread_does_not_wait_for_a_turn_after_its_deadline():
+    throttle = sp.Throttling(0.1, burst=1, max_wait=60)
+    call = sp.Timeout(1)(throttle(lambda: "ok"))
+    call()
+
+    started = time.monotonic()
+    with pytest.raises(ThrottlingError):
+        call()
+    assert time.monotonic() - started < 1
+
+
+def test_thread_waits_for_a_place_until_its_deadline_only():
+    bulkhead = sp.Bulkhead(1, max_wait=60)
+    entered, free = threading.Event(), threading.Event()
+
+    @bulkhead
+    def hold():
+        entered.set()
+        free.wait(30)
+
+    @sp.Timeout(0.02)
+    def call():
+        hold()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(30)
+    with pytest.raises(StabilityTimeoutError) as caught:
+        call()
+    free.set()
+    holder.join()
+
+    assert isinstance(caught.value.__cause__, BulkheadFullError)
+
+
+def test_hedged_threads_are_left_alone_at_the_deadline():
+    free = threading.Event()
+    call = sp.Timeout(0.03)(sp.Hedge(0.01)(lambda: free.wait(30)))
+
+    started = time.monotonic()
+    with pytest.raises(StabilityTimeoutError):
+        call()
+    free.set()
+
+    assert time.monotonic() - started < 5
+
+
+def test_chaos_delays_a_thread_until_its_deadline_only():
+    chaos = sp.Chaos(latency_rate=1, latency=60)
+
+    started = time.monotonic()
+    with pytest.raises(StabilityTimeoutError):
+        sp.Timeout(0.02)(chaos(lambda: "ok"))()
+
+    assert time.monotonic() - started < 5
