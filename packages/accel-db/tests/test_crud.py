@@ -23,6 +23,7 @@ from accel_db import (
     MainDatabaseManager,
     NotFound,
     NotLoaded,
+    Orm,
     OrmAsync,
     StaleVersion,
     UnsafeStatement,
@@ -320,6 +321,36 @@ async def test_nul_characters_are_an_invalid_value_at_most(aorm, backend):
         return
     with pytest.raises(InvalidValue):
         await aorm.create_item(Author(name="a\0b"))
+
+
+async def test_half_a_character_is_an_invalid_value(aorm):
+    with pytest.raises(InvalidValue):
+        await aorm.create_item(Author(name="\ud800"))
+    with pytest.raises(InvalidValue):
+        await aorm.get_list(select(Author).where(Author.name == "\ud800"))
+
+    assert await aorm.count(select(Author)) == 0
+
+
+async def test_a_number_that_no_column_holds_is_an_invalid_value(db):
+    with db.session() as session:
+        for _ in range(2):
+            with pytest.raises(InvalidValue):
+                Orm(session).create_item(Post(title="x", author_id=2**70))
+
+    with db.session() as session:
+        assert Orm(session).count(select(Post)) == 0
+
+
+@pytest.mark.parametrize("key", [2**31, -(2**31) - 1, 2**63, 2**70])
+async def test_a_key_that_no_row_can_have_leaves_the_transaction_whole(aorm, key):
+    async with aorm.transaction():
+        assert await aorm.get_item(Author, key) is None
+        assert await aorm.update_item(Author, key, {"name": "x"}) is None
+        assert await aorm.delete_item(Author, key) is False
+        kept = await aorm.create_item(Author(name="Ann"))
+
+    assert await aorm.get_item(Author, kept.id) is kept
 
 
 @pytest.mark.parametrize(

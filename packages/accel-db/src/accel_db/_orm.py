@@ -36,7 +36,7 @@ from accel_db._statements import (
 )
 from accel_db._streams import stream_plan
 from accel_db._translation import reached, translated
-from accel_db._values import key_criteria, key_of, with_coerced_binds
+from accel_db._values import key_criteria, row_key, with_coerced_binds
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -212,8 +212,9 @@ class Orm:
         *pk* is coerced to the type of its column; a composite key is a tuple.
         """
         mapper = class_mapper(model)
+        if (key := self._row_key(mapper, pk)) is None:
+            return None
         try:
-            key = key_of(mapper, pk)
             plan = plan_for(deep, mapper)
             statement = by_key(mapper)
             parameters = {f"pk_{i}": part for i, part in enumerate(key)}
@@ -233,6 +234,12 @@ class Orm:
         except InvalidValue:
             # No row can have a key that is no value of its column.
             return None
+
+    def _row_key(self, mapper: Mapper[Any], pk: object) -> tuple[Any, ...] | None:
+        manager = getattr(self.session, "manager", None)
+        if manager is None:
+            return row_key(mapper, pk, self.session.get_bind(mapper).dialect.name)
+        return row_key(mapper, pk, manager.backend)
 
     def get_item_or_raise(self, model: type[M], pk: object, *, deep: Deep = False) -> M:
         """Return the object with the primary key *pk*, or raise `NotFound`."""
@@ -392,9 +399,7 @@ class Orm:
         another one.
         """
         mapper = class_mapper(model)
-        try:
-            key = key_of(mapper, pk)
-        except InvalidValue:
+        if (key := self._row_key(mapper, pk)) is None:
             return None
         values = as_mapping(data, path=model.__name__, partial=True)
         if not deep:
@@ -472,9 +477,7 @@ class Orm:
         the target of a many-to-many link.
         """
         mapper = class_mapper(model)
-        try:
-            key = key_of(mapper, pk)
-        except InvalidValue:
+        if (key := self._row_key(mapper, pk)) is None:
             return False
         soft = soft_delete_column(mapper)
         if soft is None and not deep and lane.may_delete(self.session, mapper):

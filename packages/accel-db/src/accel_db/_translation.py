@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table, UniqueConstraint
 from sqlalchemy.exc import (
+    DataError,
     DBAPIError,
     InterfaceError,
     OperationalError,
@@ -66,6 +67,9 @@ def reached(session: Session) -> Iterator[None]:
             yield
         except OSError as exc:
             raise Unavailable from exc
+        except (OverflowError, UnicodeEncodeError) as exc:
+            # SQLite's driver and psycopg leave these as Python raised them.
+            raise InvalidValue("value", "value for its column") from exc
         except Exception as exc:
             state = getattr(exc, "sqlstate", None)
             if isinstance(state, str) and state.startswith(_DOWN):
@@ -90,6 +94,9 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
         return _from_sqlstate(state, exc, metadata)
     if exc.connection_invalidated:
         return Unavailable()
+    if isinstance(exc, DataError):
+        # The driver refused it before the server could name the error.
+        return InvalidValue("value", "value for its column")
     return _from_sqlite(str(exc.orig), metadata) or _unreachable(exc)
 
 

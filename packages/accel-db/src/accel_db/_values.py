@@ -6,7 +6,15 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import BinaryExpression, BindParameter, Column, ColumnElement
+from sqlalchemy import (
+    BigInteger,
+    BinaryExpression,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Integer,
+    SmallInteger,
+)
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import visitors
 from sqlalchemy.types import TypeEngine
@@ -26,6 +34,9 @@ _READERS: dict[type[object], Callable[[str], object]] = {
 }
 # No database holds a longer integer; SQLite's driver fails on it without an SQL error.
 _LARGEST = 2**63 - 1
+# PostgreSQL refuses to compare with what a column cannot hold, and then the whole
+# transaction is lost. BigInteger and SmallInteger are Integers, so they come first.
+_POSTGRES_BITS = ((BigInteger, 63), (SmallInteger, 15), (Integer, 31))
 
 
 def coerce(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
@@ -88,6 +99,31 @@ def key_of(mapper: Mapper[Any], key: object) -> tuple[Any, ...]:
         )
     pairs = zip(parts, columns, names, strict=True)
     return tuple(coerce(part, column.type, name) for part, column, name in pairs)
+
+
+def row_key(mapper: Mapper[Any], key: object, backend: str) -> tuple[Any, ...] | None:
+    """Return *key* as `key_of` does, or None if no row of *backend* can have it."""
+    try:
+        parts = key_of(mapper, key)
+    except InvalidValue:
+        return None
+    pairs = zip(parts, mapper.primary_key, strict=True)
+    if all(_can_be(part, column.type, backend) for part, column in pairs):
+        return parts
+    return None
+
+
+def _can_be(part: Any, column_type: TypeEngine[Any], backend: str) -> bool:
+    if isinstance(part, str):
+        # Half of a surrogate pair is no character, and cannot be encoded.
+        halves = not part.isascii() and any("\ud800" <= c <= "\udfff" for c in part)
+        return not halves and (backend != "postgresql" or "\0" not in part)
+    if backend != "postgresql":
+        return True
+    for kind, bits in _POSTGRES_BITS:
+        if isinstance(column_type, kind) and isinstance(part, int):
+            return bool(-(1 << bits) <= part < 1 << bits)
+    return True
 
 
 def key_criteria(
