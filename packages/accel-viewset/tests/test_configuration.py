@@ -153,6 +153,20 @@ def test_two_view_sets_of_one_model_share_an_application():
     assert len(ids) == len(set(ids)) == 12
 
 
+def test_the_documentation_tells_the_endpoints_of_two_view_sets_apart():
+    app, router = FastAPI(), APIRouter()
+    view = type("View", (FullViewSet,), {"__doc__": "People."})
+    view.db_model, view.pydantic_model = User, UserOut
+    tag = view().as_view(router, "/user").openapi_tag
+    app.include_router(router)
+
+    paths = app.openapi()["paths"].values()
+    summaries = {op["summary"] for path in paths for op in path.values()}
+    verbs = ("list", "create", "read", "replace", "change", "delete")
+    assert summaries == {f"UserOut: {verb}" for verb in verbs}
+    assert tag["description"].startswith("People: ")
+
+
 def errors():
     found = vars(accel_viewset).values()
     return [x for x in found if inspection.isclass(x) and issubclass(x, ViewSetError)]

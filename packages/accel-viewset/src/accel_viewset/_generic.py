@@ -34,6 +34,19 @@ from accel_viewset._throttling import Throttle
 
 _EAGER = frozenset({"joined", "selectin", "subquery", "immediate"})
 
+# What the documentation of the API calls the endpoints.
+_VERBS = {
+    "list": "list",
+    "create": "create",
+    "retrieve": "read",
+    "update": "replace",
+    "partial_update": "change",
+    "delete": "delete",
+    "bulk_create": "create many",
+    "bulk_update": "change many",
+    "bulk_delete": "delete many",
+}
+
 
 class BaseViewSet:
     """The root of everything that registers endpoints."""
@@ -147,7 +160,7 @@ class GenericViewSet(BaseViewSet):
         if self.deep_schema:
             facts.append("**deep_schema**=On")
         title = (type(self).__doc__ or "").strip() or type(self).__name__
-        return f"{title}: {' '.join(facts)}"
+        return f"{title.removesuffix('.')}: {' '.join(facts)}"
 
     def _refuse(self, attribute: str, reason: object) -> ConfigurationError:
         return ConfigurationError(type(self).__name__, attribute, str(reason))
@@ -303,6 +316,8 @@ class GenericViewSet(BaseViewSet):
                 tables | set(self.cache_tags),
                 self.cache_scope or "auto",
             )
+        if (verb := _VERBS.get(self.router.action or "")) is not None:
+            options.setdefault("summary", f"{self.pydantic_model.__name__}: {verb}")
         self.router.add_api_route(
             f"{self.prefix}{path}",
             endpoint,
