@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  # Run by path, never imported as a package.
 """What the pages compute when they are built: the tables of errors."""
 
 import importlib
@@ -22,7 +23,10 @@ class Number(float):
         """Show none of it."""
         return "…"
 
-    __str__ = __repr__ = lambda self: format(self)
+    def __str__(self) -> str:
+        return "…"
+
+    __repr__ = __str__
 
 
 # What stands in a message where a value will be.
