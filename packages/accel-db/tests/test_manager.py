@@ -22,7 +22,7 @@ from accel_db import (
     retry_serialization,
 )
 
-from .models import Account, Author, Post
+from .models import Account, Author, Post, db as manager
 
 # ruff: noqa: PT012  # a block that fails at its end is what these tests are about
 
@@ -689,3 +689,41 @@ async def test_dispose_may_be_awaited_as_upstreams_must_be(db):
     assert await db.dispose() is None
     assert await db.aping()
     await db.adispose()
+
+
+def test_an_engine_asked_for_outside_of_a_loop_stays_in_its_first_one(postgres_url):
+    with manager.override(postgres_url):
+
+        async def use(engine):
+            async with engine.connect() as connection:
+                assert await connection.scalar(text("SELECT 1")) == 1
+            async with manager.aengine.connect() as connection:
+                return await connection.scalar(text("SELECT 2"))
+
+        answers = [asyncio.run(use_and_close(use, manager.aengine)) for _ in range(3)]
+
+    assert answers == [2, 2, 2]
+
+
+async def use_and_close(use, engine):
+    try:
+        return await use(engine)
+    finally:
+        await manager.adispose()
+
+
+def test_a_stray_engine_is_closed_with_the_others(postgres_url):
+    with manager.override(postgres_url), asyncio.Runner() as runner:
+
+        async def ask(engine):
+            async with engine.connect() as connection:
+                return await connection.scalar(text("SELECT 1"))
+
+        async def ask_own():
+            return await ask(manager.aengine)
+
+        answers = [runner.run(ask_own()), runner.run(ask(manager.aengine))]
+        answers.append(asyncio.run(use_and_close(ask, manager.aengine)))
+        manager.dispose()
+
+    assert answers == [1, 1, 1]

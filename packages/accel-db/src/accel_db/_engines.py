@@ -76,6 +76,8 @@ class Engines:
         self._lock = threading.RLock()
         self._sync: Engine | None = None
         self._loops: dict[asyncio.AbstractEventLoop | None, AsyncEngine] = {}
+        # Made outside of a loop, and used in one that had an engine by then.
+        self._strays: list[tuple[asyncio.AbstractEventLoop, AsyncEngine]] = []
         self._opened: weakref.WeakKeyDictionary[Engine, weakref.WeakSet[Any]] = (
             weakref.WeakKeyDictionary()
         )
@@ -111,6 +113,19 @@ class Engines:
     def _forget_ended_loops(self) -> None:
         for loop in [x for x in self._loops if x is not None and x.is_closed()]:
             self._abandon(self._loops.pop(loop))
+        for stray in [x for x in self._strays if x[0].is_closed()]:
+            self._strays.remove(stray)
+            self._abandon(stray[1])
+
+    def _claim(self, engine: AsyncEngine) -> None:
+        """Let *engine* belong to the running loop, whoever asked for it."""
+        loop = _running_loop()
+        with self._lock:
+            if loop is None or self._loops.get(None) is not engine:
+                return
+            del self._loops[None]
+            if self._loops.setdefault(loop, engine) is not engine:
+                self._strays.append((loop, engine))
 
     # Creation
 
@@ -137,6 +152,7 @@ class Engines:
 
         def remember(raw: Any, _record: object) -> None:
             opened.add(raw.driver_connection)
+            self._claim(engine)
 
         event.listen(engine.sync_engine, "connect", remember)
         return engine
@@ -221,8 +237,9 @@ class Engines:
             if self._sync is not None:
                 self._sync.dispose()
                 self._sync = None
-            engines, self._loops = self._loops, {}
-            for loop, engine in engines.items():
+            engines = [*self._loops.items(), *self._strays]
+            self._loops, self._strays = {}, []
+            for loop, engine in engines:
                 self._close(loop, engine)
             self._remove_file()
 

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,6 +30,20 @@ _CHECK = (
 
 # Seconds between two looks at whose turn it is.
 _PAUSE = 0.0005
+
+
+@contextmanager
+def one_request() -> Iterator[None]:
+    """Let the transactions of the block, in whatever thread or task, be related.
+
+    A test client wraps each request in it. Without, the sync dependencies of a request,
+    which run in several threads, would wait for each other in a sandbox.
+    """
+    token = line_of_descent.set((*line_of_descent.get(), object()))
+    try:
+        yield
+    finally:
+        line_of_descent.reset(token)
 
 
 @dataclass(slots=True, eq=False)

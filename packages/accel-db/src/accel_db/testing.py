@@ -16,11 +16,18 @@ from collections.abc import (
 )
 from typing import Any, ParamSpec, TypeVar
 
-import pytest
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, object_mapper
 from sqlalchemy.orm.util import identity_key
+
+try:
+    import pytest
+except ModuleNotFoundError as exc:
+    raise ImportError(
+        "`accel_db.testing` needs pytest. "
+        'Install it with: pip install "accel-db[testing]"'
+    ) from exc
 
 from accel_db._errors import ConfigurationError
 from accel_db._manager import MainDatabaseManager
@@ -32,8 +39,10 @@ from accel_db._postgres_server import (
     postgres_server,
 )
 from accel_db._sandbox import rollback_sandbox
+from accel_db._savepoints import one_request
 from accel_db._schema import empty_tables
 from accel_db._tracking import track_queries
+from accel_db._values import coerce
 
 __all__ = [
     "adb_session",
@@ -46,6 +55,7 @@ __all__ = [
     "drop_database",
     "engine",
     "ensure_database",
+    "one_request",
     "postgres_server",
     "rollback_sandbox",
     "track_queries",
@@ -178,10 +188,21 @@ def _rows(exported: Iterable[object] | Mapping[Any, object]) -> list[object]:
 def _write(session: Session, exported: Any) -> None:
     rows = _rows(exported)
     session.add_all(rows)
+    for row in session.new:
+        _read_text(row)
     session.flush()
     for row in rows:
         # What the database made of them: keys, defaults, dates out of strings.
         session.refresh(row, [x.key for x in object_mapper(row).column_attrs])
+
+
+def _read_text(row: object) -> None:
+    """Let *row* say dates and keys as text, which not every driver takes."""
+    for attribute in object_mapper(row).column_attrs:
+        value = vars(row).get(attribute.key)
+        if isinstance(value, str):
+            column_type = attribute.columns[0].type
+            setattr(row, attribute.key, coerce(value, column_type, attribute.key))
 
 
 def _erase(session: Session, exported: Any) -> None:

@@ -11,20 +11,34 @@ imported, and tell the kit about both:
 
     SettingTest(manager, app)
 
+Tests commit for real, and the tables are emptied after each. With `rollback=True` each
+runs in one transaction instead, which is rolled back, so that nothing is ever left
+behind and both halves still see each other's rows. It is no default: the sync driver
+then does the work of the async one, and asyncpg refuses values that psycopg takes; nor
+is it faster where tables are few (see `SettingTest`). A test that needs real commits
+says `@pytest.mark.committed`.
+
 The kit needs the extra `testing`: `pip install "accel-pattern[testing]"`.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import httpx2
-import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
+
+try:
+    import pytest
+except ModuleNotFoundError as exc:
+    raise ImportError(
+        "`accel_pattern.testing` needs pytest. "
+        'Install it with: pip install "accel-pattern[testing]"'
+    ) from exc
 
 from accel_auth.testing import auth_headers, auth_token, client_auth_jwt
 from accel_cache.testing import cache_spy, valkey_server
@@ -35,6 +49,7 @@ from accel_db.testing import (
     create_database,
     drop_database,
     ensure_database,
+    one_request,
     postgres_server,
     rollback_sandbox,
     track_queries,
@@ -76,9 +91,11 @@ __all__ = [
     "ensure_database",
     "fail",
     "fixtures",
+    "isolation",
     "latency",
     "patch_integration",
     "postgres_server",
+    "pytest_configure",
     "respond",
     "rm_key_from_deep_dict",
     "rollback_sandbox",
@@ -100,6 +117,8 @@ class SettingTest:
         alembic_migrate: Make the tables by the migrations of `alembic.ini` in the
             current folder; else by `create_all`.
         keepdb: Leave the tables after the last test; else drop them.
+        rollback: Run each test in a transaction that is rolled back, instead of
+            emptying the tables after it.
 
     Raises:
         ConfigurationError: The name of the database does not contain "test".
@@ -113,12 +132,15 @@ class SettingTest:
         app: FastAPI,
         alembic_migrate: bool = False,
         keepdb: bool = True,
+        *,
+        rollback: bool = False,
     ) -> None:
         check_test_database(DatabaseManager.database_url)
         self.DatabaseManager = DatabaseManager
         self.app = app
         self.alembic_migrate = alembic_migrate
         self.keepdb = keepdb
+        self.rollback = rollback
         SettingTest.instance = self
 
     def make_tables(self) -> None:
@@ -137,6 +159,13 @@ class SettingTest:
         self.DatabaseManager.drop_all()
         with self.DatabaseManager.engine.begin() as connection:
             connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of the kit."""
+    config.addinivalue_line(
+        "markers", "committed: commit for real, and empty the tables after the test."
+    )
 
 
 def _setting() -> SettingTest:
@@ -162,17 +191,46 @@ def test_database(db_manager: MainDatabaseManager) -> Iterator[MainDatabaseManag
     """Make the tables, once; drop them at the end unless `keepdb`."""
     setting = _setting()
     setting.make_tables()
+    if not setting.rollback:
+        # What a killed run left must not be there for the first test.
+        db_manager.clear_all()
     yield db_manager
     if not setting.keepdb:
         setting.drop_tables()
     db_manager.dispose()
 
 
+@pytest.fixture(autouse=True)
+def isolation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Roll back what the test writes, if `SettingTest(rollback=True)` says so.
+
+    It is there for every test, so that it and the tables come before `setUp`.
+    """
+    setting = SettingTest.instance
+    committed = request.node.get_closest_marker("committed") is not None
+    rollback = setting is not None and setting.rollback and not committed
+    if rollback or (setting is not None and _needs_tables(request)):
+        request.getfixturevalue("test_database")
+    if setting is None or not rollback:
+        yield
+        return
+    with rollback_sandbox(setting.DatabaseManager):
+        yield
+
+
+def _needs_tables(request: pytest.FixtureRequest) -> bool:
+    """Tell whether a test may write before a fixture has made the tables."""
+    in_class = request.cls is not None and issubclass(request.cls, BasePytest)
+    return in_class or "db_manager" in request.fixturenames
+
+
 @pytest.fixture
-def empty_tables(test_database: MainDatabaseManager) -> Iterator[None]:
-    """Empty the tables after the test."""
+def empty_tables(test_database: MainDatabaseManager, isolation: None) -> Iterator[None]:
+    """Empty the tables after the test, unless it is rolled back."""
+    del isolation
     yield
-    test_database.clear_all()
+    if not test_database.engines.transient:
+        test_database.clear_all()
 
 
 @pytest.fixture
@@ -199,13 +257,25 @@ def db_session(
         yield session
 
 
+class _Client(TestClient):
+    def send(self, *args: Any, **kwargs: Any) -> httpx2.Response:
+        with one_request():
+            return super().send(*args, **kwargs)
+
+
+class _Transport(httpx2.ASGITransport):
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        with one_request():
+            return await super().handle_async_request(request)
+
+
 @pytest.fixture(scope="session")
 def common_client(
     test_app: FastAPI, test_database: MainDatabaseManager
 ) -> Iterator[TestClient]:
     """Start the application, once, and provide a client of it."""
     del test_database
-    with TestClient(test_app) as client:
+    with _Client(test_app) as client:
         yield client
 
 
@@ -226,14 +296,18 @@ def aclient(common_client: TestClient, empty_tables: None) -> httpx2.AsyncClient
     The application was started by `common_client`, in a loop of its own.
     """
     del empty_tables
-    transport = httpx2.ASGITransport(common_client.app)
+    transport = _Transport(common_client.app)
     return httpx2.AsyncClient(transport=transport, base_url="http://testserver")
 
 
 @pytest.fixture
 def url_path_for(test_app: FastAPI) -> Callable[..., str]:
     """Provide the function that finds the path of a handler by its name."""
-    return lambda name, **params: str(test_app.url_path_for(name, **params))
+
+    def find(name: str, /, **params: Any) -> str:
+        return str(test_app.url_path_for(name, **params))
+
+    return find
 
 
 @pytest.fixture

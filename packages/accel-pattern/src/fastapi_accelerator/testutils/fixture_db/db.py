@@ -8,6 +8,7 @@ from accel_pattern.testing import (
     db_session,
     empty_tables,
     engine,
+    isolation,
     test_app,
     test_database,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "db_session",
     "empty_tables",
     "engine",
+    "isolation",
     "test_app",
     "test_database",
 ]

@@ -1,0 +1,2 @@
+from .file import File
+from .timemeasurement import Task, TaskExecution, TaskUser
