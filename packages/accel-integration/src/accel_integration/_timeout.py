@@ -76,11 +76,27 @@ class Timeout(Strategy):
         if isinstance(limit, AbandoningLimit):
             weaver.line(f"r = {name}.run({weaver.segment(body)}, args, kwargs)")
         else:
-            run = "run_with_deadline" if weaver.has_deadline else "run"
-            weaver.names["run"] = run_within
-            weaver.names["run_with_deadline"] = run_with_deadline
-            weaver.line(f"r = await {run}({weaver.segment_call(body)}, {name})")
+            self._weave_steps(weaver, weaver.segment_call(body), name)
         weaver.timeouts.pop()
+
+    @staticmethod
+    def _weave_steps(weaver: Weaver, call: str, limit: str) -> None:
+        if weaver.has_deadline:
+            run = weaver.bind("run", run_with_deadline)
+            weaver.line(f"r = await {run}({call}, {limit})")
+            return
+        coro, before = weaver.local("coro"), weaver.local("before")
+        weaver.line(f"{coro} = {call}")
+        # What is inside may have set another one when the first step is done.
+        weaver.line(f"{before} = {weaver.bind('get', DEADLINE.get)}()")
+        # Written out, since a call for it would cost as much as all the rest.
+        with weaver.block("try:"):
+            weaver.line(f"awaited = {coro}.send(None)")
+        with weaver.block("except StopIteration as stop:"):
+            weaver.line("r = stop.value")
+        with weaver.block("else:"):
+            run = weaver.bind("run", run_within)
+            weaver.line(f"r = await {run}({coro}, awaited, {limit}, {before})")
 
     def _weave_deadline(self, weaver: Weaver, body: Body, limit: str) -> None:
         deadline, token = weaver.local("deadline"), weaver.local("token")
@@ -179,7 +195,8 @@ class Lane:
 
     def leave(self, entry: Entry) -> None:
         """Take *entry* out of the queue, once it has come to the front."""
-        self.expiring.discard(entry.task)
+        if self.expiring:  # Hardly ever, and a task takes its time to hash.
+            self.expiring.discard(entry.task)
         entry.task = None
         queue = self.queue
         while queue and queue[0].task is None:
@@ -200,11 +217,10 @@ class AsyncLimit(Limit):
 
     def entry(self) -> Entry:
         """Return an entry for the current task, whose time begins now."""
-        loop = asyncio.get_running_loop()
-        if (task := asyncio.current_task(loop)) is None:
+        if (task := asyncio.current_task()) is None:
             msg = "`sp.Timeout` has no task to cancel: await the call inside of a task."
             raise RuntimeError(msg)
-        entry = Entry(loop.time() + self.seconds)
+        entry = Entry(time.monotonic() + self.seconds)
         # Not by a constructor, which would take as long as all of this.
         entry.task = task
         entry.cancelling = task.cancelling()
@@ -212,9 +228,10 @@ class AsyncLimit(Limit):
         entry.outer = None
         return entry
 
-    def enter(self, entry: Entry) -> Lane:
-        """Put *entry* into the queue of the running loop."""
-        loop = asyncio.get_running_loop()
+    def enter(self, entry: Entry, task: "asyncio.Task[Any]") -> Lane:
+        """Put *entry* into the queue of the loop of its *task*."""
+        # Not the running loop, which takes three times as long to find out.
+        loop = task.get_loop()
         lane = self._lane
         if lane is None or lane.loop() is not loop:
             self._lane = lane = self._lanes.setdefault(loop, Lane(loop))
@@ -250,8 +267,7 @@ def is_covered(entry: Entry, outer: float | None) -> bool:
 
 def announce(entry: Entry, before: float | None) -> None:
     """Make *entry* the deadline, where *before* was it when its call began."""
-    if before is not entry:
-        entry.outer = before
+    entry.outer = before
     current = DEADLINE.get()
     if current is None or entry < current:
         DEADLINE.set(entry)
@@ -266,18 +282,16 @@ def announce(entry: Entry, before: float | None) -> None:
 
 @types.coroutine
 def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has its price
-    coro: Coroutine[Any, Any, Any], limit: AsyncLimit, entry: Entry | None = None
+    coro: Coroutine[Any, Any, Any],
+    awaited: Any,
+    limit: AsyncLimit,
+    before: float | None,
+    entry: Entry | None = None,
 ) -> Generator[Any, Any, Any]:
-    """Run *coro*, and cancel it when its time is over.
+    """Go on with *coro*, which has given *awaited*; cancel it when its time is over.
 
-    Its time begins when it first has to wait, if there is no *entry* yet.
+    Its time begins now, if there is no *entry* yet.
     """
-    # What is inside may have set another one when the first step is done.
-    before = DEADLINE.get()
-    try:
-        awaited = coro.send(None)
-    except StopIteration as stop:
-        return stop.value
     if entry is None:
         try:
             entry = limit.entry()
@@ -285,10 +299,10 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
             coro.close()
             raise
     lane: Lane | None = None
-    if before is None or not is_covered(entry, before):
-        lane = limit.enter(entry)
-        announce(entry, before)
     task = entry.task
+    if task is not None and (before is None or not is_covered(entry, before)):
+        lane = limit.enter(entry, task)
+        announce(entry, before)
     try:
         # The first suspension is handed up by hand, with what comes back for it.
         while True:
@@ -320,7 +334,7 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
 
 
 async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:
-    """Run *coro* like `run_within`, with its deadline known from the first step on."""
+    """Run *coro*, with its deadline known from the first step on."""
     try:
         entry = limit.entry()
     except RuntimeError:
@@ -330,7 +344,11 @@ async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -
         return await coro
     announce(entry, before)
     try:
-        return await run_within(coro, limit, entry)
+        try:
+            awaited = coro.send(None)
+        except StopIteration as stop:
+            return stop.value
+        return await run_within(coro, awaited, limit, before, entry)
     finally:
         if DEADLINE.get() is entry:
             DEADLINE.set(entry.outer)
