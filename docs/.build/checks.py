@@ -42,4 +42,4 @@ def missing_names() -> Iterator[str]:
 
 if __name__ == "__main__":
     problems = [*foreign_sources(), *missing_names()]
-    sys.exit("\n".join(problems))
+    sys.exit("\n".join(problems) or None)
