@@ -3,7 +3,9 @@
 Counting queries needs the extra `testing` (`pip install "accel-viewset[testing]"`).
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from difflib import unified_diff
 from typing import Any, Protocol
 
 from accel_db import MainDatabaseManager
@@ -21,30 +23,55 @@ class JsonResponse(Protocol):
         """Return the status."""
         ...
 
-    def json(self) -> Any:
+    @property
+    def text(self) -> str:
         """Return the body."""
+        ...
+
+    def json(self) -> Any:
+        """Return the body, read as JSON."""
         ...
 
 
 def check_response_json(
     response: JsonResponse,
-    status: int,
-    expected: Any,
+    exp_status_code: int,
+    exp_json: Any,
     exclude_list: Iterable[str] | None = None,
-) -> None:
-    """Assert the status and the JSON of *response*.
+) -> bool:
+    """Assert the status and the JSON of *response*; return True.
 
-    The keys of *exclude_list* are left out at any depth, on both sides.
+    The keys of *exclude_list* are left out at any depth, on both sides. What differs is
+    shown line by line.
     """
-    body = response.json()
-    assert response.status_code == status, body
-    names = list(exclude_list or ())
-    assert rm_key_from_deep_dict(body, names) == rm_key_from_deep_dict(expected, names)
+    status = response.status_code
+    assert status == exp_status_code, (
+        f"The status is {status}, expected {exp_status_code}: {response.text}"
+    )
+    keys = list(exclude_list or ())
+    found = rm_key_from_deep_dict(response.json(), keys)
+    expected = rm_key_from_deep_dict(exp_json, keys)
+    assert found == expected, f"The JSON differs:\n{_diff(expected, found)}"
+    return True
 
 
-def rm_key_from_deep_dict(data: Any, exclude_list: Iterable[str]) -> Any:
-    """Return *data* without the keys of *exclude_list*, at any depth."""
-    names = frozenset(exclude_list)
+def _diff(expected: Any, found: Any) -> str:
+    # By itself: pytest explains only the `assert` of test files.
+    before, after = _lines(expected), _lines(found)
+    lines = unified_diff(before, after, "expected", "found", lineterm="")
+    # Python tells a tuple from a list, and JSON does not.
+    return "\n".join(lines) or f"expected {expected!r}, found {found!r}"
+
+
+def _lines(data: Any) -> list[str]:
+    # What is no JSON, such as a UUID that was expected by mistake, shows as such.
+    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=repr)
+    return text.splitlines()
+
+
+def rm_key_from_deep_dict(data: Any, keys: Iterable[str]) -> Any:
+    """Return *data* without *keys*, at any depth; *data* itself stays as it is."""
+    names = frozenset(keys)
     if isinstance(data, dict):
         return {
             key: rm_key_from_deep_dict(value, names)
@@ -61,32 +88,49 @@ def viewset_contract(  # noqa: PLR0913  # each is a fact of its own
     url: str,
     valid: Callable[[], Mapping[str, Any]],
     *,
+    replacement: Callable[[], Mapping[str, Any]] | None = None,
     invalid: Iterable[Mapping[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
+    forbidden: Mapping[str, str] | None = None,
+    unrelated: Mapping[str, str] | None = None,
     manager: MainDatabaseManager | None = None,
     max_queries: int = 2,
 ) -> type[Any]:
     """Return the class of tests that every view set must pass.
 
     `TestUsers = viewset_contract(view, "/api/v1/user", new_user)` is all there is to
-    write. The tests use the fixture `client`, a test client of the application.
+    write. The tests use the fixture `client`, a test client of the application. They
+    cover list, read, create, replace, change and delete, with the statuses 404, 409, 412
+    and 422, the number of queries, and what a stranger gets; those of actions that the
+    view set does not offer are left out. A test that does not suit yours is overridden
+    in a subclass.
 
     Args:
         view: the mounted view set.
         url: where it is mounted.
         valid: makes a payload that can be created, another one each time.
-        invalid: payloads that must be refused.
+        replacement: makes a payload that can replace a row; *valid* by default.
+        invalid: payloads that must be refused, beside those that lack a required field.
         headers: the credentials of somebody who may do everything. With them the tests
             also try every route without.
-        manager: the database, whose queries are counted.
-        max_queries: how many a list may cost.
+        forbidden: the credentials of somebody who may do nothing: every route must
+            answer 403.
+        unrelated: the credentials of somebody who may do everything, but in whose scope
+            (`scope_query`) is no row of the first: for them it must not exist.
+        manager: the database, whose queries are counted; by default that of the view
+            set, or of the application.
+        max_queries: how many statements a list, or the reading of a row, may cost. That
+            more rows cost no more is checked as well.
     """
     return contract_of(
         view,
         url,
         valid,
+        replacement or valid,
         invalid=tuple(invalid),
         headers=dict(headers or {}),
+        forbidden=dict(forbidden or {}),
+        unrelated=dict(unrelated or {}),
         manager=manager,
         max_queries=max_queries,
     )

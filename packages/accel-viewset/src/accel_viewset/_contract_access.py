@@ -1,0 +1,60 @@
+"""The tests of who may do what."""
+
+# ruff: noqa: S101  # these are tests
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from accel_viewset._contract_base import ContractBase, expect, needs
+
+_PARAMETER = re.compile(r"{[^}]+}")
+
+
+class Access(ContractBase):
+    """Credentials, permissions and scopes."""
+
+    @needs(setting="headers")
+    def test_strangers_are_refused(self, client: Any) -> None:
+        """Without credentials no route answers."""
+        for method, path in self._routes():
+            answer = self.ask(client, method, path, headers={}, json={})
+
+            expect(answer, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+    @needs(setting="forbidden")
+    def test_the_forbidden_are_refused(self, client: Any) -> None:
+        """Who is known, but may do nothing, gets a 403 from each route."""
+        for method, path in self._routes():
+            answer = self.ask(client, method, path, headers=self.forbidden, json={})
+
+            expect(answer, HTTPStatus.FORBIDDEN)
+
+    def _routes(self) -> Iterator[tuple[str, str]]:
+        key = self.unused_key() or "1"
+        for route in self.view.router.routes:
+            below = route.path.removeprefix(self.view.prefix)
+            for method in sorted(route.methods):
+                yield method, _PARAMETER.sub(key, below)
+
+    @needs("create", setting="unrelated")
+    def test_rows_of_others_are_missing(self, client: Any) -> None:
+        """For whom a row is out of scope, it is not there: a 404, and not listed."""
+        path, created = self.create(client)
+        others = {"headers": self.unrelated}
+
+        for action, method in (
+            ("retrieve", "GET"),
+            ("update", "PUT"),
+            ("partial_update", "PATCH"),
+            ("delete", "DELETE"),
+        ):
+            if self.offers(action):
+                body = {"json": self.replacing()} if method.startswith("P") else {}
+                answer = self.ask(client, method, path, **others, **body)
+
+                expect(answer, HTTPStatus.NOT_FOUND)
+        if self.offers("list"):
+            listed = self.list(client, **others)
+            assert created not in listed, f"Others see {created} in their list."
