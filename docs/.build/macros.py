@@ -65,14 +65,15 @@ def errors_of(package: str) -> Iterator[type[Exception]]:
 
 def _table(package: str) -> str:
     public = importlib.import_module(package).__all__
-    rows = ["| error | status | when | it says |", "| --- | --- | --- | --- |"]
+    rows = ["| error | status | when, and what it says |", "| --- | --- | --- |"]
     for error in errors_of(package):
         name = error.__name__
         link = f"{package.removeprefix('accel_')}.md#{package}.{name}"
         shown = f"[`{name}`]({link})" if name in public else f"`{name}`"
         when = inspect.getdoc(error) or ""
-        when = _cell(when.partition("\n\n")[0]).removeprefix("Raised ")
-        rows.append(f"| {shown} | {_status(error)} | {when} | {_message(error)} |")
+        when = _cell(when.partition("\n\n")[0])
+        says = f"<br>*{message}*" if (message := _message(error)) else ""
+        rows.append(f"| {shown} | {_status(error)} | {when}{says} |")
     return "\n".join(rows)
 
 
