@@ -216,8 +216,6 @@ class ChangeFeed:
             result = callback(*args)
             if inspect.isawaitable(result):
                 self._wait(session, result)
-        except _NoLoopError:
-            raise
         except Exception:
             logger.exception("A callback failed after a commit.")
 
@@ -237,23 +235,14 @@ class ChangeFeed:
     def _wait_in_thread(self, awaitable: Awaitable[object]) -> None:
         loop = self._loop() if self._loop is not None else None
         if loop is None or not loop.is_running():
-            if inspect.iscoroutine(awaitable):
-                awaitable.close()
-            raise _NoLoopError
+            # A script: nobody else is there to run it.
+            asyncio.run(_finish(awaitable))
+            return
         asyncio.run_coroutine_threadsafe(_finish(awaitable), loop).result()
 
 
 # The loop keeps only weak references to its tasks.
 _TASKS: set[asyncio.Task[object]] = set()
-
-
-class _NoLoopError(TypeError):
-    def __init__(self) -> None:
-        super().__init__(
-            "An async callback cannot be called after the commit of a sync session: "
-            "no event loop runs. Register a plain function, or write through an "
-            "async session."
-        )
 
 
 async def _finish(awaitable: Awaitable[object]) -> object:
