@@ -392,7 +392,7 @@ def make():
     api = names["make"]()("http://a")
 
     assert type(await api.inner()).__qualname__ == "make.<locals>.Api.Schema.Ok"
-    assert type((await api.local(None))[0]).__name__ == "Local"
+    assert type((await api.local({"id": 1}))[0]).__name__ == "Local"
 
 
 def test_unknown_name_in_an_annotation_is_an_error_at_once():

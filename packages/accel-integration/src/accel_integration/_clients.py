@@ -101,7 +101,7 @@ def watch_client(client: Any) -> Any:
     if hooks is None:
         return client
     is_async = is_async_client(client)
-    _add_once(hooks["request"], limit_async if is_async else limit_sync)
+    _add_once(hooks["request"], prepare_async if is_async else prepare_sync)
     _add_once(hooks["response"], note_async if is_async else note_sync)
     return client
 
@@ -125,8 +125,11 @@ async def note_async(response: Any) -> None:
     note_sync(response)
 
 
-def limit_sync(request: Any, grace: float = SYNC_GRACE) -> None:
-    """Let no phase of *request* take longer than the time that is left."""
+def prepare_sync(request: Any, grace: float = SYNC_GRACE) -> None:
+    """Add what is declared; let no phase take longer than the time that is left."""
+    exchange = EXCHANGE.get()
+    if exchange is not None and exchange.prepare is not None:
+        exchange.prepare(request)
     if (left := time_left()) is None:
         return
     left += grace
@@ -137,6 +140,6 @@ def limit_sync(request: Any, grace: float = SYNC_GRACE) -> None:
     }
 
 
-async def limit_async(request: Any) -> None:
-    """Let no phase of *request* take longer than the time that is left."""
-    limit_sync(request, GRACE)
+async def prepare_async(request: Any) -> None:
+    """Add what is declared; let no phase take longer than the time that is left."""
+    prepare_sync(request, GRACE)

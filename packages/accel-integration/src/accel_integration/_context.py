@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
     "DEADLINE",
@@ -56,12 +56,21 @@ class Request(NamedTuple):
 class Exchange:
     """Notes on the call in progress, written by hooks and strategies, read by both."""
 
-    __slots__ = ("attempts", "fallbacks", "request", "retry_after", "status")
+    __slots__ = (
+        "attempts",
+        "fallbacks",
+        "prepare",
+        "request",
+        "retry_after",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.retry_after: str | None = None
         self.request: Request | None = None
+        # What adds to each request what its endpoint declares.
+        self.prepare: Callable[[Any], None] | None = None
         self.attempts = 1
         self.fallbacks = 0
 

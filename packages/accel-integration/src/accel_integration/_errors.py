@@ -7,6 +7,7 @@
     │   ├── ThrottlingError
     │   ├── BulkheadFullError
     │   └── MaxRetriesExceededError
+    ├── RequestError (also a ValueError)
     └── ResponseError
         ├── ResponseStatusError
         └── ResponseValidationError
@@ -26,6 +27,7 @@ __all__ = [
     "CircuitBreakerError",
     "IntegrationError",
     "MaxRetriesExceededError",
+    "RequestError",
     "ResponseError",
     "ResponseStatusError",
     "ResponseValidationError",
@@ -133,6 +135,26 @@ class MaxRetriesExceededError(StabilityError):
         super().__init__(
             f"{target} failed after {times}, the last one with "
             f"{type(cause).__name__}: {why}."
+        )
+
+
+class RequestError(IntegrationError, ValueError):
+    """Raised when an argument is not what the endpoint takes; nothing was sent.
+
+    It is a mistake on our side, so that it is neither retried nor counted. *errors*
+    lists what is wrong, without the values.
+    """
+
+    http_status = 500
+
+    def __init__(self, endpoint: str, argument: str, errors: Sequence[str]) -> None:
+        self.endpoint = endpoint
+        self.argument = argument
+        self.errors = list(errors)
+        super().__init__(
+            f"{endpoint} was not called, since its argument {argument!r} is not what "
+            f"it is annotated with: {'; '.join(self.errors)}. Pass that, or annotate it "
+            "with what it may be, such as `Any`."
         )
 
 

@@ -139,7 +139,7 @@ class Race(Racing):
 
         def start() -> None:
             # Each has its own notes: those of the loser must not count.
-            context, exchange = contextvars.copy_context(), Exchange()
+            context, exchange = contextvars.copy_context(), sibling_of(EXCHANGE.get())
             context.run(EXCHANGE.set, exchange)
             task = asyncio.create_task(func(*args, **kwargs), context=context)
             runners[task] = exchange
@@ -196,6 +196,13 @@ def has_expired(limit: Any) -> bool:
     return isinstance(limit, AsyncLimit) and limit.has_expired()
 
 
+def sibling_of(exchange: Exchange | None) -> Exchange:
+    """Return notes of their own for one of several calls."""
+    sibling = Exchange()
+    sibling.prepare = None if exchange is None else exchange.prepare
+    return sibling
+
+
 def adopt(winner: Exchange) -> None:
     """Note what the winner has seen as what the call has seen."""
     if (exchange := EXCHANGE.get()) is not None:
@@ -224,7 +231,9 @@ class SyncRace(Racing):
 
         def start() -> None:
             context = contextvars.copy_context()
-            run_in_thread(functools.partial(context.run, work, Exchange()))
+            run_in_thread(
+                functools.partial(context.run, work, sibling_of(EXCHANGE.get()))
+            )
 
         began = self.policy.clock()
         start()

@@ -4,7 +4,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from types import FrameType, MappingProxyType, TracebackType
 from typing import (
     Any,
     ClassVar,
@@ -26,16 +26,19 @@ from accel_integration._api import (
     fill_path,
     join_url,
 )
+from accel_integration._arguments import ArgumentSchema
 from accel_integration._clients import ClientPool
 from accel_integration._context import EXCHANGE, Exchange, Temporarily
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
 from accel_integration._masking import mask_url
+from accel_integration._request_extras import Auth, Headers, RequestExtras
 from accel_integration._response import (
     Place,
     ResponseSchema,
     members_of,
     resolve_annotations,
 )
+from accel_integration._retry import RetryBudget
 from accel_integration._stats import EndpointStats
 from accel_integration._strategy import Plan, Strategy, is_async
 
@@ -55,14 +58,31 @@ class IntegrationHTTP:
         doc: What it is for.
         strategies: Stability patterns around all of its endpoints, the outermost
             first. What an endpoint is decorated with is inside of them.
+        headers: Headers of all of its requests, or a function that makes them of the
+            credentials. They go to the host of the base URL only, and give way to what
+            an endpoint sends itself.
+        auth: A user and a password, or a function that signs a request; also sent to
+            that host only.
+        retry_budget: A bound for the retries of all of its endpoints together, for
+            each origin apart. A retry with a budget of its own goes by that.
     """
 
-    def __init__(
-        self, name: str, doc: str = "", *, strategies: Sequence[Strategy] = ()
+    def __init__(  # noqa: PLR0913 - they are independent, and all have defaults
+        self,
+        name: str,
+        doc: str = "",
+        *,
+        strategies: Sequence[Strategy] = (),
+        headers: Headers = MappingProxyType({}),
+        auth: Auth | None = None,
+        retry_budget: RetryBudget | None = None,
     ) -> None:
         self.name = name
         self.doc = doc
         self.strategies = tuple(strategies)
+        self.extras = RequestExtras((headers,), auth)
+        self.retry_budget = retry_budget
+        self._budgets: dict[str, RetryBudget] = {}
         # All that were declared, of whichever class.
         self.endpoints: list[Endpoint] = []
         self.hub = Hub()
@@ -77,12 +97,23 @@ class IntegrationHTTP:
         """
         return self.hub.subscribe(listener)
 
-    def endpoint(
+    def retry_budget_at(self, origin: str) -> RetryBudget | None:
+        """Return the bound for the retries of all calls to *origin*, if there is one."""
+        if (pattern := self.retry_budget) is None:
+            return None
+        fresh = RetryBudget(pattern.ratio, pattern.reserve)
+        return self._budgets.setdefault(origin, fresh)
+
+    def endpoint(  # noqa: PLR0913 - they are independent, and most have defaults
         self,
         httpmethod: HTTPMethod | str,
         path: str,
         version: str = "",
         docurl: str = "",
+        *,
+        strategies: Sequence[Strategy] | None = None,
+        headers: Headers | None = None,
+        auth: Auth | None = None,
     ) -> Callable[
         [Callable[Concatenate[ApiHTTP, P], R]], Callable[Concatenate[Any, P], R]
     ]:
@@ -97,6 +128,9 @@ class IntegrationHTTP:
             path: What follows the base URL. `{name}` stands for the argument *name*.
             version: The version of the endpoint, for the documentation.
             docurl: Where the other side documents it.
+            strategies: Stability patterns instead of those of the integration.
+            headers: Headers besides those of the integration, or in their place.
+            auth: Instead of that of the integration.
 
         Raises:
             ValueError: The function has no return annotation, or no ApiHTTP, or not
@@ -111,6 +145,9 @@ class IntegrationHTTP:
             func: Callable[Concatenate[ApiHTTP, P], R],
         ) -> Callable[Concatenate[Any, P], R]:
             endpoint = Endpoint(self, func, method, path, version, docurl, caller)
+            if strategies is not None:
+                endpoint.surround(strategies)
+            endpoint.extras = self.extras.changed(headers, auth)
             self.endpoints.append(endpoint)
             wrapper: Callable[Concatenate[Any, P], R] = endpoint.wrapper
             return wrapper
@@ -167,17 +204,24 @@ class Endpoint:
         self.docurl = docurl
         self.is_async = is_async(func)
         # Without strategies a plan is a plain call; it still gives mocks a place.
-        self.plan = Plan.around(func, integration.strategies)
-        self.plan.hub.forward_to(integration.hub)
+        self.surround(integration.strategies)
+        self.extras = integration.extras
         self.signature = inspect.signature(func)
         self._check_parameters()
         self._locals = _enclosing_locals(caller, func)
         self._schema: ResponseSchema | None = None
         self._hints: dict[str, Any] = {}
+        self._arguments: ArgumentSchema | None = None
         self.wrapper: Any = self._wrap()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.httpmethod} {self.path} {self.name!r}>"
+
+    def surround(self, strategies: Sequence[Strategy]) -> None:
+        """Put *strategies* around what it was decorated with."""
+        self.plan = Plan.around(self.func, tuple(strategies))
+        self.plan.hub.forward_to(self.integration.hub)
+        self.plan.budget_at = self.integration.retry_budget_at
 
     def _check_parameters(self) -> None:
         """Refuse a function without ApiHTTP, or without what the path names."""
@@ -208,6 +252,7 @@ class Endpoint:
         func = inspect.unwrap(self.func)
         self._hints = resolve_annotations(func, [*spaces, self._locals])
         self._schema = ResponseSchema(self._hints["return"])
+        self._arguments = None
         # They may hold the world of whoever defined the class.
         self._locals = {}
 
@@ -218,6 +263,13 @@ class Endpoint:
             msg = f"{self.name!r} is not in the body of an `EndpointsDeclaration`."
             raise TypeError(msg)
         return self._schema
+
+    @property
+    def arguments(self) -> ArgumentSchema:
+        """What it takes, compiled when it is first called."""
+        if self._arguments is None:
+            self._arguments = ArgumentSchema(self._title, self.parameters)
+        return self._arguments
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -254,12 +306,14 @@ class Endpoint:
 
     def _wrap(self) -> Callable[..., Any]:
         def call(declaration: Any, /, *args: Any, **kwargs: Any) -> Any:
+            args, kwargs = self.arguments.convert(args, kwargs)
             with self._begin(declaration, args, kwargs) as ongoing:
                 api = ongoing.api
                 answer = self._target(api)(api, *args, **kwargs)
                 return self._convert(answer, ongoing)
 
         async def acall(declaration: Any, /, *args: Any, **kwargs: Any) -> Any:
+            args, kwargs = self.arguments.convert(args, kwargs)
             with self._begin(declaration, args, kwargs) as ongoing:
                 api = ongoing.api
                 answer = await self._target(api)(api, *args, **kwargs)
@@ -289,7 +343,8 @@ class Endpoint:
 
     def _convert(self, answer: Any, ongoing: "OngoingCall") -> Any:
         api = ongoing.api
-        place = Place(self._title, api.url.geturl(), api.credentials)
+        secret = (api.credentials, self.extras.secrets)
+        place = Place(self._title, api.url.geturl(), secret)
         return self.schema.convert(answer, ongoing.exchange, place)
 
 
@@ -302,6 +357,7 @@ class OngoingCall:
     def __init__(self, endpoint: Endpoint, api: ApiHTTP, stats: EndpointStats) -> None:
         self.api = api
         self.exchange = Exchange()
+        self.exchange.prepare = endpoint.extras.for_call(api)
         self._endpoint = endpoint
         self._stats = stats
         self._noted = Temporarily(EXCHANGE, self.exchange)

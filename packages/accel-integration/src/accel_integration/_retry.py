@@ -159,11 +159,12 @@ class RetryPattern(Strategy):
 
     def weave(self, weaver: Weaver, body: Body) -> None:
         hub = Hub(self.hub, weaver.hub)
-        retrier = weaver.bind("retrier", Retrier(self, weaver.scope, hub))
+        budget = self.budget or weaver.budget
+        retrier = weaver.bind("retrier", Retrier(self, weaver.scope, hub, budget))
         attempt, wait = weaver.local("attempt"), weaver.local("wait")
         sleep = "sleep" if weaver.is_async else "sleep_sync"
-        if self.budget is not None:
-            weaver.line(f"{weaver.bind('budget', self.budget)}.deposit()")
+        if budget is not None:
+            weaver.line(f"{weaver.bind('budget', budget)}.deposit()")
         if self.statuses:
             weaver.line(f"{weaver.bind('note_status', note_status)}()")
         weaver.line(f"{attempt} = 1")
@@ -225,9 +226,12 @@ class RetryPattern(Strategy):
 class Retrier:
     """A retry in one place: it decides, tells listeners, and waits."""
 
-    __slots__ = ("hub", "policy", "scope")
+    __slots__ = ("budget", "hub", "policy", "scope")
 
-    def __init__(self, policy: RetryPattern, scope: Scope, hub: Hub) -> None:
+    def __init__(
+        self, policy: RetryPattern, scope: Scope, hub: Hub, budget: RetryBudget | None
+    ) -> None:
+        self.budget = budget
         self.policy = policy
         self.scope = scope
         self.hub = hub
@@ -280,7 +284,7 @@ class Retrier:
         if left is not None and wait >= left:
             return 0.0, OUT_OF_TIME
         # Last, so that nothing is withdrawn for a retry that is not made.
-        if policy.budget is not None and not policy.budget.withdraw():
+        if self.budget is not None and not self.budget.withdraw():
             return 0.0, OUT_OF_BUDGET
         return wait, None
 

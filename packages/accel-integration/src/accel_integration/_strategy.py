@@ -133,6 +133,8 @@ class Plan:
         self.is_async = is_async(func)
         self.takes_api = takes_api(func)
         self._at_origin: dict[str, Callable[..., Any]] = {}
+        # Where retries without a budget of their own find one, if they shall.
+        self.budget_at: Callable[[str], Any] = no_budget
         self._woven = self.weave(Scope(self.endpoint), func)
         self.wrapper: Any = self._wrap()
 
@@ -159,6 +161,7 @@ class Plan:
             is_async=self.is_async,
             is_native=inspect.iscoroutinefunction(func) or not self.is_async,
             has_deadline=self.takes_api,
+            budget=self.budget_at(scope.origin),
         )
         body = weaver.call_innermost
         for strategy in reversed(self.strategies):
@@ -202,6 +205,10 @@ class Plan:
             return await self.at(origin_of(args, kwargs))(*args, **kwargs)
 
         return by_origin_async if self.is_async else by_origin
+
+
+def no_budget(_origin: str) -> None:
+    """Return nothing: retries are not bound together."""
 
 
 def plan_of(func: Callable[..., Any]) -> Plan | None:

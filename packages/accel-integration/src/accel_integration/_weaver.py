@@ -35,11 +35,14 @@ class Weaver:
         is_async: bool,
         is_native: bool,
         has_deadline: bool,
+        budget: Any = None,
     ) -> None:
         self.scope = scope
         self.hub = hub
         self.is_async = is_async
         self.has_deadline = has_deadline
+        # What bounds retries that have no budget of their own.
+        self.budget = budget
         self.wait = "await " if is_async else ""
         # The Timeouts around the line being written, by their bound names.
         self.timeouts: list[str] = []

@@ -1,0 +1,292 @@
+"""What is declared once holds for all endpoints, and arguments are checked first."""
+
+import base64
+import enum
+import io
+from collections.abc import Iterator
+from typing import Annotated, BinaryIO
+
+import httpx
+import httpx2
+import pytest
+from pydantic import BaseModel, Field
+
+from accel_integration import (
+    ApiHTTP,
+    EndpointsDeclaration,
+    IntegrationError,
+    IntegrationHTTP,
+    MaxRetriesExceededError,
+    RequestError,
+    ResponseError,
+    docintegration,
+    endpoint_of,
+    sp,
+)
+from accel_integration.testing import MockRules, patch_integration, respond
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])
+def library(request):
+    return request.param
+
+
+def sign(request):
+    request.headers["x-signature"] = f"signed {request.url.path}"
+
+
+class Shop(EndpointsDeclaration):
+    integration = IntegrationHTTP(
+        "Shop",
+        strategies=[sp.Timeout(30)],
+        headers=lambda credentials: {"x-key": credentials["KEY"], "accept": "text/x"},
+        auth=("user", "password of the shop"),
+    )
+
+    @integration.endpoint("get", "/plain")
+    async def plain(api: ApiHTTP) -> list[str]:
+        return (await api.client.get(str(api.url))).json()
+
+    @integration.endpoint(
+        "get", "/other", headers={"x-key": "changed"}, auth=sign, strategies=[]
+    )
+    async def other(api: ApiHTTP) -> list[str]:
+        return (await api.client.get(str(api.url))).json()
+
+    @integration.endpoint("get", "/own")
+    async def own(api: ApiHTTP) -> list[str]:
+        headers = {"x-key": "its own", "accept": "text/plain"}
+        return (await api.client.get(str(api.url), headers=headers)).json()
+
+    @integration.endpoint("get", "/far")
+    async def far(api: ApiHTTP) -> list[str]:
+        return (await api.client.get("http://elsewhere.test/far")).json()
+
+    @integration.endpoint("get", "/moved")
+    async def moved(api: ApiHTTP) -> list[str]:
+        return (await api.client.get(str(api.url), follow_redirects=True)).json()
+
+    @integration.endpoint("get", "/hedged")
+    @sp.Hedge(30)
+    async def hedged(api: ApiHTTP) -> list[str]:
+        return (await api.client.get(str(api.url))).json()
+
+    @integration.endpoint("get", "/sync")
+    def sync(api: ApiHTTP) -> list[str]:
+        return api.client.get(str(api.url)).json()
+
+    @integration.endpoint("get", "/secret", headers={"x-token": "fixed secret"})
+    async def secret(api: ApiHTTP) -> int:
+        return await api.client.get(str(api.url))
+
+
+NAMES = ("x-key", "accept", "authorization", "x-signature")
+BASIC = "Basic " + base64.b64encode(b"user:password of the shop").decode()
+
+
+def echo(library):
+    def handler(request):
+        if request.url.path == "/moved":
+            return library.Response(302, headers={"location": "http://elsewhere.test"})
+        return library.Response(200, json=[request.headers.get(n, "") for n in NAMES])
+
+    return library.MockTransport(handler)
+
+
+@pytest.fixture
+async def shop(library):
+    async with library.AsyncClient(transport=echo(library)) as client:
+        yield Shop("http://shop.test", {"KEY": "from credentials"}, client=client)
+
+
+async def test_headers_and_auth_are_declared_once(shop):
+    expected = ["from credentials", "text/x", BASIC, ""]
+
+    assert await shop.plain() == expected
+    assert await shop.hedged() == expected
+
+
+def test_headers_and_auth_are_for_sync_endpoints_too(library):
+    with library.Client(transport=echo(library)) as client:
+        shop = Shop("http://shop.test", {"KEY": "k"}, client=client)
+
+        assert shop.sync() == ["k", "text/x", BASIC, ""]
+
+
+async def test_an_endpoint_may_have_others(shop):
+    assert await shop.other() == ["changed", "text/x", "", "signed /other"]
+    assert endpoint_of(Shop.other).strategies == ()
+    assert len(endpoint_of(Shop.plain).strategies) == 1
+
+
+async def test_what_the_method_sends_itself_wins(shop):
+    assert await shop.own() == ["its own", "text/plain", BASIC, ""]
+
+
+async def test_no_other_host_gets_what_is_declared(shop):
+    assert "from credentials" not in await shop.far()
+    assert BASIC not in await shop.far()
+    assert "from credentials" not in await shop.moved()
+    assert BASIC not in await shop.moved()
+
+
+async def test_declared_secrets_are_in_no_error_repr_or_page(library):
+    def handler(request):
+        return library.Response(200, text=f"{request.headers} fixed secret")
+
+    async with library.AsyncClient(transport=library.MockTransport(handler)) as client:
+        shop = Shop("http://shop.test", {"KEY": "from credentials"}, client=client)
+        with pytest.raises(ResponseError) as caught:
+            await shop.secret()
+
+    page = await read(docintegration(shop))
+    shown = f"{caught.value} {caught.value.body} {Shop.integration.extras!r} {page}"
+    for secret in ("fixed secret", "from credentials", "password of the shop"):
+        assert secret not in shown
+    assert BASIC not in page
+
+
+async def read(app):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b""}
+    await app(scope, None, send)
+    return b"".join(message.get("body", b"") for message in sent).decode()
+
+
+@pytest.mark.parametrize("auth", ["name", ("one",), 5])
+def test_auth_that_is_none_is_refused(auth):
+    with pytest.raises(TypeError, match='"auth" must be'):
+        IntegrationHTTP("Api", auth=auth)
+    with pytest.raises(TypeError, match='"headers" must be'):
+        IntegrationHTTP("Api", headers=["x-key"])
+
+
+class Down(EndpointsDeclaration):
+    integration = IntegrationHTTP("Down", retry_budget=sp.RetryBudget(0, reserve=3))
+
+    @integration.endpoint("get", "/a")
+    @sp.RetryPattern(3, 0)
+    async def first(api: ApiHTTP) -> str:
+        raise ConnectionError
+
+    @integration.endpoint("get", "/b")
+    @sp.RetryPattern(3, 0)
+    async def second(api: ApiHTTP) -> str:
+        raise ConnectionError
+
+    @integration.endpoint("get", "/c")
+    @sp.RetryPattern(3, 0, budget=sp.RetryBudget(0, reserve=100))
+    async def apart(api: ApiHTTP) -> str:
+        raise ConnectionError
+
+
+async def attempts_of(call):
+    with pytest.raises(MaxRetriesExceededError) as caught:
+        await call()
+    return caught.value.attempts
+
+
+async def test_retries_of_an_integration_have_one_budget_per_origin():
+    one, other = Down("http://one.test"), Down("http://other.test")
+
+    assert await attempts_of(one.first) == 3
+    assert await attempts_of(one.second) == 2
+    assert await attempts_of(one.second) == 1
+    assert await attempts_of(other.second) == 3
+    assert await attempts_of(one.apart) == 3
+
+
+class Color(enum.Enum):
+    red = "red"
+
+
+class Order(BaseModel):
+    amount: int
+
+
+class Orders(EndpointsDeclaration):
+    integration = IntegrationHTTP("Orders")
+
+    @integration.endpoint("post", "/{number}")
+    @sp.Fallback("fallback")
+    @sp.RetryPattern(3, 0)
+    async def put(
+        api: ApiHTTP,
+        number: int,
+        *rest: int,
+        order: Order | None = None,
+        color: Color = Color.red,
+        share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+        **more: int,
+    ) -> list:
+        return [number, rest, order, color, share, more, str(api.url)]
+
+    @integration.endpoint("post", "/upload")
+    def upload(api: ApiHTTP, file: BinaryIO, chunks: Iterator[bytes]) -> list:
+        return [file.read(), next(chunks)]
+
+
+orders = Orders("http://orders.test")
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "argument"),
+    [
+        (("x",), {}, "number"),
+        ((None,), {}, "number"),
+        ((1, 2, "x"), {}, "rest"),
+        ((), {"number": "x"}, "number"),
+        ((1,), {"order": {"amount": "many"}}, "order"),
+        ((1,), {"color": "blue"}, "color"),
+        ((1,), {"share": 1}, "share"),
+        ((1,), {"further": "x"}, "more"),
+    ],
+)
+async def test_wrong_argument_is_named_before_anything_is_sent(args, kwargs, argument):
+    with pytest.raises(RequestError, match=f"its argument '{argument}'") as caught:
+        await orders.put(*args, **kwargs)
+
+    error = caught.value
+    assert isinstance(error, ValueError)
+    assert isinstance(error, IntegrationError)
+    assert str(error).startswith("Orders: put was not called")
+    assert "Pass that, or annotate it" in str(error)
+    assert error.http_status == 500
+
+
+async def test_error_does_not_show_the_argument():
+    with pytest.raises(RequestError) as caught:
+        await orders.put("my password")
+
+    assert "my password" not in str(caught.value)
+
+
+async def test_arguments_become_what_they_are_annotated_with():
+    answer = await orders.put("7", "8", order={"amount": "9"}, color="red", x="1")
+
+    expected = [7, (8,), Order(amount=9), Color.red, 0.5, {"x": 1}]
+    assert answer == [*expected, "http://orders.test/7"]
+
+
+def test_streams_and_files_are_handed_on_as_they_are():
+    assert orders.upload(io.BytesIO(b"a"), iter([b"b"])) == [b"a", b"b"]
+
+
+async def test_mocked_endpoints_are_checked_too():
+    rules = MockRules({Orders.put: respond(json=[])})
+
+    with patch_integration(mock_rules=rules), pytest.raises(RequestError):
+        await orders.put("x")
+
+    assert rules.count(Orders.put) == 0
+
+
+async def test_missing_argument_is_the_usual_error():
+    with pytest.raises(TypeError, match="number"):
+        await orders.put()
