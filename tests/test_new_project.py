@@ -1,9 +1,14 @@
 """A new project, as its first user meets it: from wheels, where nothing else is."""
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import psycopg
@@ -16,45 +21,59 @@ ROOT = Path(__file__).parent.parent
 UV = os.environ.get("UV") or shutil.which("uv") or "uv"
 
 
-def run(*command, cwd, **env):
-    """Run *command* in an environment that knows no database and no workspace."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"VIRTUAL_ENV", "PYTHONPATH", "SECRET_KEY", "ADMIN_PASSWORD"}
-        and not name.startswith(("UV_PROJECT", "COVERAGE"))
-        and not name.endswith("_URL")
-    }
-    done = subprocess.run(
-        [UV, *command],
-        cwd=cwd,
-        env=inherited | {"UV_PYTHON": sys.executable} | env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert not done.returncode, done.stdout + done.stderr
-    return done.stdout
+class Project:
+    """A folder, and what runs in it: without our workspace, and without a database."""
+
+    def __init__(self, home, **env):
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {"VIRTUAL_ENV", "PYTHONPATH", "SECRET_KEY", "ADMIN_PASSWORD"}
+            and not name.startswith(("UV_PROJECT", "COVERAGE"))
+            and not name.endswith("_URL")
+        }
+        self.home = home
+        self.env = {**inherited, "UV_PYTHON": sys.executable, **env}
+
+    def uv(self, *command, **env):
+        """Return what the command prints; it must succeed."""
+        done = subprocess.run(
+            [UV, *command],
+            cwd=self.home,
+            env=self.env | env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert not done.returncode, done.stdout + done.stderr
+        return done.stdout
+
+    def __call__(self, *command, **env):
+        return self.uv("run", *command, **env)
+
+    def start(self, program, *arguments):
+        """Start a program of the project's environment; the caller ends it."""
+        return subprocess.Popen(
+            [self.home / ".venv/bin" / program, *arguments],
+            cwd=self.home,
+            env=self.env,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Write the project, and return a function that runs a program in it."""
+    """Write the project where there is nothing but our wheels."""
     home = tmp_path_factory.mktemp("user")
-    wheels = home / "wheels"
-    build = ("build", "--all-packages", "--wheel", "--no-sources")
-    run(*build, "--out-dir", str(wheels), cwd=ROOT)
-    env = {"UV_FIND_LINKS": str(wheels)}
-    run(
-        *("run", "--no-project", "--isolated", "--with", "accel-pattern"),
-        *("accel", "new", "shop"),
-        cwd=home,
-        **env,
-    )
-    return lambda *command, **more: run(
-        "run", *command, cwd=home / "shop", **env, **more
-    )
+    wheels = str(home / "wheels")
+    build = ("build", "--all-packages", "--wheel", "--no-sources", "--out-dir", wheels)
+    Project(ROOT).uv(*build)
+    user = Project(home, UV_FIND_LINKS=wheels)
+    accel = ("--no-project", "--isolated", "--with", "accel-pattern", "accel")
+    user("--quiet", *accel, "new", "shop")
+    return Project(home / "shop", UV_FIND_LINKS=wheels)
 
 
 def test_its_tests_pass_on_sqlite(shop):
@@ -75,6 +94,35 @@ def test_its_tests_pass_on_the_postgresql_of_its_database_url(shop):
             assert connection.execute(made).fetchone()
     assert " passed" in out
     assert not any(word in out for word in (" failed", " skipped", " error"))
+
+
+def test_it_runs_and_production_would_regret_nothing(shop):
+    shop("alembic", "upgrade", "head")
+    shop("python", "-m", "app.fixture.load")
+
+    assert shop("accel", "check", "main:app") == "Nothing to regret.\n"
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with shop.start("uvicorn", "main:app", "--port", port) as service:
+        try:
+            page = json.loads(answer(f"http://127.0.0.1:{port}/api/v1/file", service))
+        finally:
+            service.terminate()
+
+    assert page["total"] == 8
+
+
+def answer(url, service):
+    """Ask until the service listens, or has ended."""
+    while service.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as response:
+                return response.read()
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(service.stderr.read())
 
 
 def test_ruff_and_mypy_find_nothing(shop):
