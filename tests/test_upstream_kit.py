@@ -90,7 +90,7 @@ def test_it_passes(run, project, url, isolation):
     if isolation == "rolled back":
         roll_back(project)
 
-    done = run()
+    done = run("-W", "error")
 
     assert done.returncode == 0, done.stdout + done.stderr
     # No "failed", no "skipped", no "error", no "warnings".

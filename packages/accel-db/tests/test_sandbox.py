@@ -192,6 +192,32 @@ def test_a_rollback_beneath_a_reader(db, left):
     assert left() == [0, 0]
 
 
+def test_what_others_committed_survives_the_end_of_a_reader(db, left):
+    with rollback_sandbox(db):
+        with db.session() as below:
+            below.scalars(select(Author)).all()
+            with db.session.begin() as above:
+                above.add(Author(name="stays"))
+        with db.session() as session:
+            names = list(session.scalars(select(Author.name)))
+
+    assert names == ["stays"]
+    assert left() == [0, 0]
+
+
+def test_a_rollback_of_what_others_committed_upon_is_refused(db, left):
+    with rollback_sandbox(db), db.session() as below:
+        below.add(Author(name="below"))
+        below.flush()
+        with db.session.begin() as above:
+            above.add(Author(name="above"))
+
+        with pytest.raises(ConfigurationError, match="overlapped and wrote"):
+            below.rollback()
+
+    assert left() == [0, 0]
+
+
 def test_a_rollback_beneath_a_writer_is_refused(db, left):
     with rollback_sandbox(db), db.session() as below, db.session() as above:
         below.add(Author(name="below"))

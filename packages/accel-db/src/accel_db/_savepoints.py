@@ -51,7 +51,13 @@ class _Savepoint:
     name: str
     line: Line
     wrote: bool = False
+    # A savepoint that is released belongs to the one below, whoever opened that.
+    absorbed: bool = False
     ended: bool = False
+
+    @property
+    def full(self) -> bool:
+        return self.wrote or self.absorbed
 
 
 class SharedConnection:
@@ -127,8 +133,10 @@ class SharedConnection:
     def _settle(self) -> None:
         """Release the topmost savepoints whose transactions have ended."""
         while self._open and self._open[-1].ended:
-            self._run(f"RELEASE SAVEPOINT {self._open[-1].name}")
-            self._open.pop()
+            top = self._open.pop()
+            self._run(f"RELEASE SAVEPOINT {top.name}")
+            if self._open and top.full:
+                self._open[-1].absorbed = True
         if not (self._open or self.postgres):
             # Emptying tables defers the checks until a commit that never comes.
             self._run("PRAGMA defer_foreign_keys=OFF")
@@ -136,19 +144,21 @@ class SharedConnection:
     def _roll_back(self, point: _Savepoint) -> None:
         index = self._open.index(point)
         above = self._open[index + 1 :]
-        if above and not (point.wrote or self._failed):
+        others_wrote = point.absorbed or any(other.full for other in above)
+        if (above or point.absorbed) and not (point.wrote or self._failed):
             point.ended = True
+            self._settle()
             return
         self._run(f"ROLLBACK TO SAVEPOINT {point.name}")
         self._run(f"RELEASE SAVEPOINT {point.name}")
         del self._open[index:]
         for other in above:
             # A savepoint goes with the one below. Who only read gets another one.
-            if not (other.wrote or other.ended):
+            if not (other.full or other.ended):
                 self._run(f"SAVEPOINT {other.name}")
                 self._open.append(other)
         self._settle()
-        if any(other.wrote for other in above):
+        if others_wrote:
             raise _overlap()
 
     @property

@@ -271,6 +271,10 @@ class _Transport(httpx2.ASGITransport):
         with one_request():
             return await super().handle_async_request(request)
 
+    async def aclose(self) -> None:
+        # The loop of a test ends with it, and could not close them any more.
+        await _setting().DatabaseManager.aengine.dispose()
+
 
 @pytest.fixture(scope="session")
 def common_client(
@@ -296,7 +300,8 @@ def client(common_client: TestClient, empty_tables: None) -> Iterator[TestClient
 def aclient(common_client: TestClient, empty_tables: None) -> httpx2.AsyncClient:
     """Provide a client for async tests, in the loop of the test.
 
-    The application was started by `common_client`, in a loop of its own.
+    The application was started by `common_client`, in a loop of its own. `async with`
+    closes the connections to the database that the loop of the test opened.
     """
     del empty_tables
     transport = _Transport(common_client.app)

@@ -45,6 +45,7 @@ def test_tables_come_from_migrations(engine: Engine):
 async def test_async_engine(aengine: AsyncEngine):
     async with aengine.connect() as connection:
         assert await connection.scalar(text("SELECT 41 + 1")) == 42
+    await aengine.dispose()
 
 
 @client_auth_jwt(username="test")
