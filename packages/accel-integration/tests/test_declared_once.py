@@ -19,6 +19,7 @@ from accel_integration import (
     MaxRetriesExceededError,
     RequestError,
     ResponseError,
+    called_by,
     docintegration,
     endpoint_of,
     sp,
@@ -290,3 +291,34 @@ async def test_mocked_endpoints_are_checked_too():
 async def test_missing_argument_is_the_usual_error():
     with pytest.raises(TypeError, match="number"):
         await orders.put()
+
+
+class Used(EndpointsDeclaration):
+    integration = IntegrationHTTP("Used")
+
+    @integration.endpoint("get", "/")
+    async def thing(api: ApiHTTP) -> int:
+        return 1
+
+
+async def test_page_lists_the_routes_that_use_an_endpoint():
+    used, route = Used("http://used.test"), None
+    with called_by(lambda: route):
+        await used.thing()  # Nobody knows the route yet.
+        route = "GET /books/{id}"
+        await used.thing()
+        await used.thing()
+    await used.thing()
+
+    assert used.stats_of(endpoint_of(Used.thing)).used_by == {"GET /books/{id}": 2}
+    assert "GET /books/{id}</p>" in await read(docintegration(used))
+    assert "no route so far" in await read(docintegration(Used("http://new.test")))
+
+
+async def test_callers_do_not_fill_the_memory():
+    used = Used("http://used.test")
+    for number in range(60):
+        with called_by(lambda number=number: f"GET /{number}"):
+            await used.thing()
+
+    assert len(used.stats_of(endpoint_of(Used.thing)).used_by) == 50

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     )
     from accel_integration._context import (
         Scope as Scope,
+        called_by as called_by,
         time_left as time_left,
     )
     from accel_integration._docs_app import (
@@ -112,6 +113,7 @@ else:
         "Store": "_stores",
         "Strategy": "_strategy",
         "ThrottlingError": "_errors",
+        "called_by": "_context",
         "docintegration": "_docs_app",
         "endpoint_of": "_integration",
         "export_otel": "_otel",
@@ -168,6 +170,7 @@ __all__ = [
     "Store",
     "Strategy",
     "ThrottlingError",
+    "called_by",
     "docintegration",
     "endpoint_of",
     "export_otel",

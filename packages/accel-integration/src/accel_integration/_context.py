@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
+    "CALLER",
     "DEADLINE",
     "EXCHANGE",
     "Clock",
@@ -17,6 +18,7 @@ __all__ = [
     "Scope",
     "Seconds",
     "Temporarily",
+    "called_by",
     "seconds_of",
     "time_left",
 ]
@@ -85,6 +87,10 @@ EXCHANGE: ContextVar[Exchange | None] = ContextVar("EXCHANGE", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
 
 
+# Says which route the current task serves, as far as that is known by now.
+CALLER: ContextVar[Callable[[], str | None] | None] = ContextVar("CALLER", default=None)
+
+
 class Temporarily(Generic[T]):
     """Set *variable* inside of a `with` block.
 
@@ -110,6 +116,18 @@ class Temporarily(Generic[T]):
     ) -> None:
         if not isinstance(exc, GeneratorExit):
             self._variable.reset(self._token)
+
+
+def called_by(
+    caller: Callable[[], str | None],
+) -> "Temporarily[Callable[[], str | None] | None]":
+    """Note inside of a `with` block that its calls are made for *caller*.
+
+    That is a function, such as `lambda: "GET /books/{id}"`: a web framework learns the
+    route of a request only after its middleware has begun. It is asked when an endpoint
+    was called, and `docintegration` lists what it says.
+    """
+    return Temporarily(CALLER, caller)
 
 
 def time_left() -> float | None:

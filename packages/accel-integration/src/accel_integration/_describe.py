@@ -148,6 +148,7 @@ def shown(numbers: dict[str, Any], circuit: str | None) -> dict[str, str]:
         **{name: str(numbers[name]) for name in names[1:]},
         "circuit": (circuit or "none").replace("_", " "),
         "last_error": _last_error(numbers),
+        "used_by": ", ".join(numbers["used_by"]) or "no route so far",
     }
 
 

@@ -205,7 +205,8 @@ def statistics(key: str, state: dict[str, Any]) -> str:
         f"{esc(state['shown'][name])}</dd></div>"
         for name, label in STATS.items()
     )
-    return f'<h4>Since the start</h4><dl class="stats">{rows}</dl>'
+    used_by = f'<p id="{esc(key)}.used_by">{esc(state["shown"]["used_by"])}</p>'
+    return f'<h4>Since the start</h4><dl class="stats">{rows}</dl><h4>Used by</h4>{used_by}'
 
 
 def policy(words: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from typing import Any
 
-from accel_integration._context import Exchange, Request
+from accel_integration._context import CALLER, Exchange, Request
 from accel_integration._errors import (
     BulkheadFullError,
     CircuitBreakerError,
@@ -15,6 +15,8 @@ from accel_integration._errors import (
 __all__ = ["EndpointStats"]
 
 REMEMBERED = 500
+# Routes are few; what is not one of them must not fill the memory.
+MOST_CALLERS = 50
 
 
 class EndpointStats:
@@ -32,6 +34,8 @@ class EndpointStats:
         self.last_error_at: float | None = None
         self.last_status: int | None = None
         self.last_request: Request | None = None
+        # For which routes it was called, and how often.
+        self.used_by: dict[str, int] = {}
         # (duration in seconds, whether it failed)
         self._recent: deque[tuple[float, bool]] = deque(maxlen=REMEMBERED)
 
@@ -46,6 +50,8 @@ class EndpointStats:
             self.last_status = exchange.status
         self.last_request = exchange.request or self.last_request
         self._recent.append((duration, error is not None))
+        if (caller := CALLER.get()) is not None and (name := caller()) is not None:
+            self._note_caller(name)
         if error is None:
             return
         self.errors += 1
@@ -54,6 +60,10 @@ class EndpointStats:
         self.timeouts += isinstance(error, TimeoutError)
         self.last_error = type(error).__name__
         self.last_error_at = time.time()
+
+    def _note_caller(self, name: str) -> None:
+        if name in self.used_by or len(self.used_by) < MOST_CALLERS:
+            self.used_by[name] = self.used_by.get(name, 0) + 1
 
     @property
     def error_share(self) -> float:
@@ -86,4 +96,5 @@ class EndpointStats:
             "last_status": self.last_status,
             "last_error": self.last_error,
             "last_error_at": self.last_error_at,
+            "used_by": dict(sorted(self.used_by.items())),
         }
