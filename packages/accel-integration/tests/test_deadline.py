@@ -219,6 +219,22 @@ def test_answer_in_time_is_no_failure_of_the_breaker_inside():
     assert breaker.state == "closed"
 
 
+def test_an_earlier_answer_in_time_does_not_excuse_a_later_one():
+    answers = iter([lambda: None, late])
+
+    @sp.Timeout(0.02)
+    @sp.Fallback(lambda: late(0.05))
+    @sp.RetryPattern(2, 0, retry_if=lambda answer: answer is None)
+    @sp.CircuitBreaker(5)
+    def call():
+        if (answer := next(answers)) is late:
+            raise ConnectionError
+        return answer()
+
+    with pytest.raises(StabilityTimeoutError):
+        call()
+
+
 def test_retries_of_threads_end_with_the_deadline():
     calls = []
 

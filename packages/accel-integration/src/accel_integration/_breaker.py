@@ -150,6 +150,9 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
             weaver.line(f"{lease} = None if {circuit}.closed else {circuit}.admit()")
         weaver.line(f"{epoch} = {circuit}.epoch")
         start = self._weave_start(weaver, circuit)
+        for _, late in weaver.deadlines:
+            # What an earlier attempt found out does not hold for this one.
+            weaver.line(f"{late} = None")
         with weaver.block("try:"):
             body()
         with weaver.block("except Exception as exc:"):
@@ -200,6 +203,9 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         wait, suffix = weaver.wait, "" if weaver.is_async else "_sync"
         weaver.line(f"{ticket} = {wait}{circuit}.enter{suffix}()")
         start = self._weave_start(weaver, circuit)
+        for _, late in weaver.deadlines:
+            # What an earlier attempt found out does not hold for this one.
+            weaver.line(f"{late} = None")
         with weaver.block("try:"):
             body()
         with weaver.block("except Exception as exc:"):

@@ -99,18 +99,18 @@ class Timeout(Strategy):
             weaver.line(f"r = await {run}({coro}, awaited, {limit}, {before})")
 
     def _weave_deadline(self, weaver: Weaver, body: Body, limit: str) -> None:
-        deadline, token = weaver.local("deadline"), weaver.local("token")
-        outer = weaver.local("outer")
+        deadline, late = weaver.local("deadline"), weaver.local("late")
+        token, outer = weaver.local("token"), weaver.local("outer")
         weaver.names["monotonic"] = time.monotonic
         # Bound methods, since this is most of what a sync Timeout costs.
         get = weaver.bind("get", DEADLINE.get)
         weaver.line(f"{deadline} = monotonic() + {self.seconds!r}")
         weaver.line(f"{outer} = {get}()")
         # The variable holds the nearest deadline; a later one changes nothing.
-        weaver.line(f"{token} = None")
+        weaver.line(f"{token} = {late} = None")
         with weaver.block(f"if {outer} is None or {deadline} < {outer}:"):
             weaver.line(f"{token} = {weaver.bind('set', DEADLINE.set)}({deadline})")
-        weaver.deadlines.append(deadline)
+        weaver.deadlines.append((deadline, late))
         with weaver.block("try:"):
             body()
         with weaver.block("except Exception as exc:"):
@@ -121,7 +121,9 @@ class Timeout(Strategy):
         with weaver.block("finally:"), weaver.block(f"if {token} is not None:"):
             weaver.line(f"{weaver.bind('reset', DEADLINE.reset)}({token})")
         weaver.deadlines.pop()
-        with weaver.block(f"if monotonic() >= {deadline}:"):
+        with weaver.block(
+            f"if monotonic() >= {deadline} if {late} is None else {late}:"
+        ):
             weaver.line(f"raise {limit}.error()")
 
     def _tell(self, hub: Hub, weaver: Weaver) -> None:

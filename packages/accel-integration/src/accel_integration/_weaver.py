@@ -46,8 +46,9 @@ class Weaver:
         self.wait = "await " if is_async else ""
         # The Timeouts around the line being written, by their bound names.
         self.timeouts: list[str] = []
-        # Variables with the deadlines of sync Timeouts around the line being written.
-        self.deadlines: list[str] = []
+        # Variables of the sync Timeouts around the line being written: the deadline of
+        # each, and whether a look at the clock has found it passed.
+        self.deadlines: list[tuple[str, str]] = []
         self.names: dict[str, Any] = {INNERMOST: func}
         self._is_native = is_native
         self._innermost_call = f"r = {self.wait}{INNERMOST}(*args, **kwargs)"
@@ -89,7 +90,11 @@ class Weaver:
 
     def is_late(self) -> str:
         """Return an expression: whether a deadline around here has passed, or ""."""
-        return " or ".join(f"monotonic() >= {name}" for name in self.deadlines)
+        # Remembered for the Timeout itself, since to ask the clock again would cost more
+        # than the whole breaker that asked.
+        return " or ".join(
+            f"({late} := monotonic() >= {d})" for d, late in self.deadlines
+        )
 
     def segment(self, body: Body) -> str:
         """Write *body* as a function like the decorated one; return its name."""
