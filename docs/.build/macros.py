@@ -1,8 +1,9 @@
 # ruff: noqa: INP001  # Run by path, never imported as a package.
-"""What the pages compute when they are built: the tables of errors."""
+"""What the pages compute when they are built: tables of errors, and of figures."""
 
 import importlib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 PACKAGES = (
     *("accel_admin", "accel_auth", "accel_cache", "accel_db"),
     *("accel_integration", "accel_pattern", "accel_viewset"),
@@ -43,6 +45,19 @@ SAMPLES: dict[type, Any] = {
 def define_env(env: Any) -> None:
     """Offer the macros to the pages."""
     env.macro(error_tables, "error_tables")
+    env.macro(measured, "measured")
+
+
+def measured(benchmark: str, section: str = "") -> str:
+    """Return what *benchmark* measured last: all of it, or one *section*."""
+    text = (ROOT / "benchmarks" / benchmark / "README.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition("<!-- measured -->")
+    figures, _, _ = rest.partition("<!-- /measured -->")
+    if not section:
+        return figures.strip()
+    parts = re.split(r"^### ", figures, flags=re.MULTILINE)
+    (found,) = (part for part in parts if part.startswith(section))
+    return "### " + found.strip()
 
 
 def error_tables() -> str:
