@@ -350,6 +350,15 @@ def test_py2dantic_command_reads_a_file_or_the_standard_input(project):
     assert "class RootModel(BaseModel):" in from_stdin.stdout
 
 
+def test_py2dantic_command_merges_several_examples(project):
+    (project / "one.json").write_text('{"a": 1, "b": "x"}')
+
+    result = run("py2dantic", "one.json", "-", cwd=project, stdin='{"a": 0.5}')
+
+    expected = "class RootModel(BaseModel):\n    a: int | float\n"
+    assert f"{expected}    b: str | None = None\n" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

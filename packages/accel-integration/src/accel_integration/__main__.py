@@ -43,11 +43,16 @@ def openapi(args: argparse.Namespace) -> str:
 
 
 def py2dantic(args: argparse.Namespace) -> str:
-    """Return the source of models for an example in JSON."""
-    text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text("utf-8")
+    """Return the source of models for examples in JSON."""
+    first, *more = (json.loads(read(name)) for name in args.file)
     return generate_pydantic_models(
-        json.loads(text), args.depth, args.name, args.parent
+        first, args.depth, args.name, args.parent, more=more
     )
+
+
+def read(name: str) -> str:
+    """Return what is in the file *name*, or in the standard input if it is -."""
+    return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=function)
     commands.choices["docs"].add_argument("--title", default="Integrations")
     command = commands.add_parser("py2dantic", help=py2dantic.__doc__)
-    command.add_argument("file", metavar="FILE", help="a file with JSON, or -")
+    command.add_argument(
+        "file", metavar="FILE", nargs="+", help="a file with JSON, or -; all fit"
+    )
     command.add_argument("--depth", type=int, default=10)
     command.add_argument("--name", default="RootModel")
     command.add_argument("--parent", default="BaseModel")

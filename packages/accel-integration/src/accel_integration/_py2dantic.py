@@ -38,6 +38,8 @@ def generate_pydantic_models(
     depth: int = 10,
     prfix_class_name: str = "RootModel",
     parent_class: str = "BaseModel",
+    *,
+    more: Sequence[Any] = (),
 ) -> str:
     """Return the source of a module with Pydantic models for *data*.
 
@@ -50,6 +52,7 @@ def generate_pydantic_models(
         prfix_class_name: What the outermost model is called, and the names of all
             others begin with.
         parent_class: The parent of the models; `package.module.Name` is imported.
+        more: Further examples; what some of them lack becomes optional.
 
     Raises:
         ValueError: A name is not one that Python allows.
@@ -58,7 +61,7 @@ def generate_pydantic_models(
         if not name.isidentifier() or keyword.iskeyword(name):
             msg = f"Cannot call a class {name!r}: that is not a name in Python."
             raise ValueError(msg)
-    return Generator(parent_class, depth).module(data, prfix_class_name)
+    return Generator(parent_class, depth).module([data, *more], prfix_class_name)
 
 
 class Generator:
@@ -74,13 +77,15 @@ class Generator:
         # No class may be called like a field, which would hide it in its own class.
         self._fields: set[str] = set()
 
-    def module(self, data: Any, name: str) -> str:
+    def module(self, samples: Sequence[Any], name: str) -> str:
         """Return the whole module."""
-        if isinstance(data, dict) and _is_record(data) and self._depth > 0:
-            self._model([data], name, 1)
+        records = [item for item in samples if isinstance(item, dict)]
+        is_model = len(records) == len(samples) and all(map(_is_record, records))
+        if is_model and self._depth > 0:
+            self._model(records, name, 1)
         else:
             self._names.add(name)
-            kind = self._type([data], f"{name}Item", 1)
+            kind = self._type(samples, f"{name}Item", 1)
             self._classes.append(f"{name} = {kind}\n")
         return "\n\n".join([*self._import_lines(), "\n\n".join(self._classes)])
 
