@@ -218,7 +218,7 @@ Python {platform.python_version()}, {platform.system()} {platform.machine()}, me
 
 {table_of(figures, measured, "sync")}
 In sync functions, our retry, breaker and throttle together cost {retry / three:.3g} times less than tenacity's retry alone.
-With the timeout, which needs a thread to be able to give up a sync call, all four cost {four / retry:.3g} times what that retry costs.
+With the timeout, which goes by its deadline in the thread of the caller, all four cost {retry / four:.3g} times less than it.
 
 ### An endpoint's call over a local socket: multiples of the bare client's call
 
