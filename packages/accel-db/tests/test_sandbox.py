@@ -10,12 +10,12 @@ import httpx2
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy import create_engine, event, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from accel_db import ConfigurationError, Conflict, Orm, OrmAsync
+from accel_db import ConfigurationError, Conflict, MainDatabaseManager, Orm, OrmAsync
 from accel_db.testing import rollback_sandbox, track_queries
 
 from .models import Author, Post
@@ -281,6 +281,24 @@ async def test_changes_are_announced_as_ever(db, left):
     unsubscribe()
 
     assert seen == [frozenset({"author"})]
+
+
+async def test_an_application_may_end_inside(db, left):
+    service = MainDatabaseManager(db.database_url, name="a service that ends")
+    closed = []
+    event.listen(service.engine, "close_detached", closed.append)
+
+    with rollback_sandbox(service):
+        with service.session.begin() as session:
+            session.execute(insert(Author).values(name="a"))
+        await service.adispose()
+        with service.session() as session:
+            inside = session.scalar(select(func.count()).select_from(Author))
+
+    assert inside == 1
+    # No pool is left that would close it later.
+    assert len(closed) == 1
+    assert left() == [0, 0]
 
 
 def test_what_empties_tables_is_undone(db, left):

@@ -107,6 +107,7 @@ class Sandbox(Engines):
         super().__init__(around.urls.sync, around.options, around.on_create)
         self.urls = around.urls
         real = around.sync
+        self._real, self._pool = real, real.pool
         self._connection = real.raw_connection()
         shared = SharedConnection(self._connection.dbapi_connection)
         self.shared = shared
@@ -141,6 +142,9 @@ class Sandbox(Engines):
         try:
             self.shared.end()
         finally:
+            if self._real.pool is not self._pool:
+                # An application ended meanwhile, and its pool closes nothing any more.
+                self._connection.detach()
             self._connection.close()
 
 
