@@ -1,6 +1,6 @@
 """One call that composes a service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from accel_db import MainDatabaseManager
 from accel_integration import EndpointsDeclaration
-from accel_pattern._composition import compose, known_errors, mount_docintegration
+from accel_pattern._composition import compose, known_errors
+from accel_pattern._docintegration import mount_docintegration
 from accel_pattern._docs import serve_docs_offline
 from accel_pattern._health import Probe, health_router
 from accel_pattern._layer import ServiceLayer
@@ -45,6 +46,7 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
     caches: Sequence[Any] = (),
     version: str | None = None,
     probes: Mapping[str, Probe] | None = None,
+    docintegration: bool | Callable[..., Any] = True,
 ) -> FastAPI:
     """Give *app* what a service needs, and return it.
 
@@ -69,6 +71,9 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
         version: The version; wins over `version.toml` and over the application's own.
         probes: More checks for `/readyz`, by name. A probe fails by raising, by
             answering `False`, or by taking longer than two seconds.
+        docintegration: Whether there is a page `/docintegration`, or the dependency
+            that decides who may see it, such as `jwt_auth`: it tells which systems you
+            use, and how they do.
 
     Raises:
         InvalidVersionError: `version.toml` exists and says no version.
@@ -87,8 +92,9 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
         checks = {"database": database_manager.aping, **checks}
     app.include_router(health_router(app, checks))
     serve_docs_offline(app)
-    if useintegration:
-        mount_docintegration(app, useintegration)
+    if useintegration and docintegration:
+        guard = None if docintegration is True else docintegration
+        mount_docintegration(app, useintegration, guard)
     found = [c for v in _views(routers) if (c := getattr(v, "cache_class", None))]
     compose(app, database_manager, useintegration or (), [*caches, *found])
     return app

@@ -10,13 +10,11 @@ from contextlib import (
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from accel_auth import AuthError
 from accel_cache import CacheError, cache_for
 from accel_db import DatabaseError, MainDatabaseManager
-from accel_integration import EndpointsDeclaration, IntegrationError, docintegration
+from accel_integration import EndpointsDeclaration, IntegrationError
 from accel_viewset import ViewSetError, connect
 
 
@@ -62,21 +60,3 @@ def compose(
                     gc.unfreeze()
 
     app.router.lifespan_context = lifespan
-
-
-DOCINTEGRATION = "/docintegration"
-
-
-def mount_docintegration(
-    app: FastAPI, integrations: Sequence[EndpointsDeclaration]
-) -> None:
-    """Describe *integrations* at `/docintegration`, with and without a slash."""
-    page = docintegration(integrations)
-
-    class Page:
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            root = scope.get("root_path", "") + DOCINTEGRATION
-            await page({**scope, "root_path": root}, receive, send)
-
-    app.router.routes.append(Route(DOCINTEGRATION, Page(), methods=["GET"]))
-    app.mount(DOCINTEGRATION, page, name="docintegration")

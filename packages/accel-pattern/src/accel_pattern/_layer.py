@@ -17,6 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from accel_integration import called_by
 from accel_pattern._problems import describe, on_crash
 from accel_pattern._state import current_app
 
@@ -81,7 +82,8 @@ class ServiceLayer:
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            with called_by(lambda: _route(scope)):
+                await self._app(scope, receive, answer)
         except Exception as exc:
             if not status:
                 response = on_crash(Request(scope), exc)
@@ -95,6 +97,15 @@ class ServiceLayer:
                     clock() - started,
                 )
                 logger.info(line)
+
+
+def _route(scope: Scope) -> str | None:
+    """Return the route that answers, once it is known, as `GET /api/v1/file/{uid}`."""
+    # A route of an included router knows its path without prefixes. FastAPI keeps the
+    # whole one under a private key; without the key, the part has to do.
+    known = scope.get("fastapi", {}).get("effective_route_context")
+    path = getattr(known or scope.get("route"), "path", None)
+    return None if path is None else f"{scope['method']} {path}"
 
 
 def _name(scope: Scope) -> str:

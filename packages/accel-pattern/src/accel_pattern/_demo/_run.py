@@ -76,6 +76,7 @@ def running_demo(port: int, output: IO[bytes] | None = None) -> Iterator[Demo]:
             "ADMIN_PASSWORD": password,
             "ADMIN_USERNAME": "admin",
             "DATABASE_URL": database,
+            "DOCINTEGRATION": "true",
             "REDIS_URL": cache,
             "SECRET_KEY": secrets.token_urlsafe(48),
             "TRANSLATE_TOKEN": secrets.token_urlsafe(16),

@@ -5,6 +5,7 @@ import secrets
 
 os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
 os.environ.setdefault("ADMIN_PASSWORD", secrets.token_urlsafe(12))
+os.environ.setdefault("DOCINTEGRATION", "true")
 
 from accel_db import MainDatabaseManager
 from accel_pattern.testing import *  # noqa: F403 - the fixtures of the kit

@@ -12,6 +12,7 @@ from app.core.config import (
     BASE_DIR_PROJECT,
     CACHE_STATUS,
     DEBUG,
+    DOCINTEGRATION,
     ORIGINS,
     SECRET_KEY,
 )
@@ -33,6 +34,7 @@ base_pattern(
     secret_key=SECRET_KEY,
     origins=ORIGINS,
     useintegration=[gtapi],
+    docintegration=DOCINTEGRATION,
 )
 
 AuthJWT.mount_auth(app)

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     # Lets `create_all`, `drop_all` and `clear_all` run: never in production.
     dev_status: bool = False
     cache_status: bool = True
+    # The page /docintegration tells everybody which systems the service uses.
+    docintegration: bool = False
     # Pages of these origins may call the service, as in ["https://shop.example"].
     origins: list[str] = []
 
@@ -57,6 +59,7 @@ REDIS_URL = settings.redis_url.get_secret_value()
 DEBUG = settings.debug
 DEV_STATUS = settings.dev_status
 CACHE_STATUS = settings.cache_status
+DOCINTEGRATION = settings.docintegration
 ORIGINS = settings.origins
 SECRET_KEY = settings.secret_key.get_secret_value()
 ADMIN_USERNAME = settings.admin_username
