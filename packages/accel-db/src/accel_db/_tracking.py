@@ -38,8 +38,8 @@ class track_queries:  # noqa: N801  # it is used like a function
     def __init__(
         self,
         manager: MainDatabaseManager,
-        *,
         expected_count: int | None = None,
+        *,
         max_count: int | None = None,
     ) -> None:
         self._manager = manager
