@@ -101,3 +101,4 @@ class JwtAuth(SecurityBase):
 
 
 jwt_auth = JwtAuth()
+"""The claims of the caller, whatever app is called: `Depends(jwt_auth)`."""

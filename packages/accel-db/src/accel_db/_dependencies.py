@@ -25,7 +25,9 @@ class SessionDependencies:
     """
 
     session: sessionmaker[Session]
+    """Makes sync sessions: `with db.session() as session`."""
     asession: async_sessionmaker[AsyncSession]
+    """Makes async sessions: `async with db.asession() as session`."""
 
     def get_session(self, request: Any = None) -> Iterator[Session]:
         """Provide a session; what you do not commit is rolled back."""

@@ -144,9 +144,13 @@ class ConstraintViolation(DatabaseError):
         kind: str = "constraint",
     ) -> None:
         self.constraint = constraint
+        """Its name, where the database tells it."""
         self.table = table
+        """The table, where the database tells it."""
         self.columns = tuple(columns)
+        """The columns it is about, as far as they are known."""
         self.kind = kind
+        """What it is: unique, foreign key, NOT NULL, CHECK, or exclusion."""
         named = f" {constraint!r}" if constraint else ""
         over = f" on {', '.join(self.columns)}" if self.columns else ""
         where = f" of {table!r}" if table else ""

@@ -37,11 +37,15 @@ class SlowQuery:
 
     statement: str
     duration: float
+    """Seconds it took."""
     threshold: float
+    """Seconds it should have taken at most."""
     name: str = "db.slow_query"
 
 
 Event = QueryExecuted | SlowQuery
+"""What `manager.subscribe` tells of."""
+
 Subscriber = Callable[[Event], object]
 
 

@@ -98,7 +98,9 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         base: type[DeclarativeBase] | None = None,
     ) -> None:
         self.name = name
+        """One manager of each name exists at a time."""
         self.DEV_STATUS = DEV_STATUS
+        """Whether tables may be made, dropped and emptied."""
         self._options = EngineOptions(
             echo=echo,
             pool_size=pool_size,
@@ -116,6 +118,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         self._replicas = [self._engines_of(replica) for replica in replicas]
         self._override: Engines | None = None
         self.Base: Any = _declarative_base(self, base)
+        """What the models of this database inherit."""
         # A class of its own, so that listeners reach the sessions of one manager only.
         self._session_class: type[ManagedSession] = type(
             "ManagedSession", (ManagedSession,), {}

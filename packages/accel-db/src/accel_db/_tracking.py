@@ -46,6 +46,7 @@ class track_queries:  # noqa: N801  # it is used like a function
         self._expected = expected_count
         self._most = max_count
         self.queries: list[QueryExecuted] = []
+        """What was executed, in its order."""
         self._token: Token[tuple[track_queries, ...]] | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 

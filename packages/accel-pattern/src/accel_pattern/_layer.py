@@ -24,6 +24,7 @@ from accel_pattern._state import current_app
 logger = logging.getLogger("accel_pattern.requests")
 
 request_id: ContextVar[str] = ContextVar("accel_request_id", default="-")
+"""The id of the request being served, or `-`: `request_id.get()`."""
 
 # What a client calls its request goes into logs and headers: no spaces, no control
 # characters, nothing long.

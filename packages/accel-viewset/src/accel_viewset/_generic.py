@@ -78,7 +78,10 @@ class GenericViewSet(BaseViewSet):
     """The database; by default `app.state.DATABASE_MANAGER`."""
 
     paginator_class: Any = None
+    """How lists are cut: `DefaultPaginator`, another, or one of yours; by default by
+    `skip` and `limit`, without a total."""
     page_size: int = 10
+    """How many rows a page has unless the client says."""
     max_limit: int = 1000
     """The most that one response lists; a client that asks for more gets this."""
     filters: Sequence[str] | Mapping[str, Sequence[str]] = ()
@@ -104,6 +107,7 @@ class GenericViewSet(BaseViewSet):
     cache_class: Any = None
     """A Redis client, or an `accel_cache.Cache`, for list and retrieve."""
     cache_ttl: timedelta | float = timedelta(seconds=3)
+    """How long a cached response is fresh, in seconds or as a timedelta."""
     cache_scope: Any = None
     """For whom a response is cached: `"auto"` (who has the same credentials) or a
     function of the request. It must be said where `scope_query` or the permissions
@@ -117,9 +121,13 @@ class GenericViewSet(BaseViewSet):
     `RedisIdempotency`."""
 
     router: ViewSetRouter
+    """Where `as_view` put the endpoints; an override registers on it."""
     prefix: str
+    """Where the view set is mounted."""
     name_pk: str
+    """The attribute that is the key; the first of a composite one."""
     openapi_tag: dict[str, Any]
+    """What `FastAPI(openapi_tags=[...])` takes to describe the view set."""
 
     def scope_query(self, statement: Select[Any], request: Request) -> Any:
         """Narrow *statement* to the rows that *request* may see and change.
