@@ -378,8 +378,19 @@ def test_check_response_json_looks_at_the_status_first():
         check_response_json(answer, exp_status_code=200, exp_json={})
 
 
-def test_rm_key_from_deep_dict_leaves_its_argument_alone():
+def test_rm_key_from_deep_dict_changes_what_it_gets():
     data = {"id": 1, "rows": [{"id": 2, "x": [[{"id": 3}]]}]}
 
-    assert rm_key_from_deep_dict(data, keys=["id"]) == {"rows": [{"x": [[{}]]}]}
-    assert data["id"] == 1
+    assert rm_key_from_deep_dict(data, keys=["id"]) is data
+    assert data == {"rows": [{"x": [[{}]]}]}
+
+
+def test_what_is_expected_can_be_used_again():
+    answer, expected = (
+        httpx2.Response(200, json={"name": "Ann"}),
+        {"id": 1, "name": "Ann"},
+    )
+
+    check_response_json(answer, 200, expected, exclude_list=["id"])
+
+    assert expected == {"id": 1, "name": "Ann"}
