@@ -124,6 +124,26 @@ async def test_every_parameter_is_documented_but_the_api(payments):
     assert charge["annotations"]["return"] == "Charge | http402"
 
 
+def test_types_are_written_as_people_write_them():
+    integration = IntegrationHTTP("Listing")
+
+    class Listing(EndpointsDeclaration):
+        @integration.endpoint(HTTPMethod.get, "/list")
+        async def items(
+            api: ApiHTTP,
+            order: Literal["newest", "oldest"] | None = None,
+            ids: list[int] | None = None,
+        ) -> dict[str, Any]: ...
+
+    (items,) = integration.docs["methods"]
+
+    assert items["annotations"] == {
+        "order": "Literal['newest', 'oldest'] | None",
+        "ids": "list[int] | None",
+        "return": "dict[str, Any]",
+    }
+
+
 async def test_two_integrations_of_one_name_are_kept_apart(web):
     state = (await web.get("/state.json")).json()
 

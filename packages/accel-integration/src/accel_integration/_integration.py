@@ -523,7 +523,9 @@ def type_text(hint: Any) -> str:
         return " | ".join(type_text(member) for member in members)
     if hint is None or hint is type(None):
         return "None"
-    if get_origin(hint) is None or get_origin(hint) is Literal:
+    if get_origin(hint) is Literal:  # Its name says nothing of what it allows.
+        return f"Literal[{', '.join(map(repr, get_args(hint)))}]"
+    if get_origin(hint) is None:
         return getattr(hint, "__name__", str(hint).replace("typing.", ""))
     arguments = [type_text(argument) for argument in get_args(hint)]
     name = getattr(get_origin(hint), "__name__", str(get_origin(hint)))
