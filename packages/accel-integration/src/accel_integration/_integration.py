@@ -27,6 +27,7 @@ from accel_integration._api import (
     join_url,
 )
 from accel_integration._arguments import ArgumentSchema
+from accel_integration._budget import RetryBudget
 from accel_integration._clients import ClientPool
 from accel_integration._context import EXCHANGE, Exchange, Temporarily
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
@@ -38,7 +39,6 @@ from accel_integration._response import (
     members_of,
     resolve_annotations,
 )
-from accel_integration._retry import RetryBudget
 from accel_integration._stats import EndpointStats
 from accel_integration._strategy import Plan, Strategy, is_async
 
@@ -101,8 +101,7 @@ class IntegrationHTTP:
         """Return the bound for the retries of all calls to *origin*, if there is one."""
         if (pattern := self.retry_budget) is None:
             return None
-        fresh = RetryBudget(pattern.ratio, pattern.reserve)
-        return self._budgets.setdefault(origin, fresh)
+        return self._budgets.setdefault(origin, pattern.for_origin(origin))
 
     def endpoint(  # noqa: PLR0913 - they are independent, and most have defaults
         self,

@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import threading
 import time
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
+from accel_integration._budget import RetryBudget
 from accel_integration._context import (
     EXCHANGE,
     Clock,
@@ -29,10 +29,12 @@ from accel_integration._outcome import (
     statuses_of,
 )
 from accel_integration._parameters import at_least, not_negative, one_of
+from accel_integration._steps import Steps, drive, drive_async
+from accel_integration._stores import MemoryStore, Store, check_store
 from accel_integration._strategy import Strategy
 from accel_integration._weaver import Body, Weaver
 
-__all__ = ["Backoff", "Jitter", "RetryBudget", "RetryPattern"]
+__all__ = ["Backoff", "Jitter", "RetryPattern"]
 
 Backoff: TypeAlias = (
     Literal["constant", "linear", "exponential"] | Callable[[int], float]
@@ -48,36 +50,6 @@ EXHAUSTED = "it was the last attempt allowed"
 OUT_OF_BUDGET = "the retry budget is spent"
 OUT_OF_TIME = "the deadline comes before the next attempt"
 TOLD_TO_WAIT = "the upstream asks for a longer wait than `max_delay`"
-
-
-class RetryBudget:
-    """Bound retries to a share of all calls, so that they cannot add up to a storm.
-
-    Each call earns *ratio* of a retry, and *reserve* retries are there to begin with.
-    Give one budget to several retries to bound them together.
-    """
-
-    def __init__(self, ratio: float = 0.2, reserve: float = 10) -> None:
-        self.ratio = not_negative("ratio", ratio)
-        self.reserve = not_negative("reserve", reserve)
-        if reserve < 1:
-            msg = f'"reserve" must be >= 1, or no retry is ever allowed: {reserve!r}'
-            raise ValueError(msg)
-        self.balance = float(reserve)
-        self._lock = threading.Lock()
-
-    def deposit(self) -> None:
-        """Note that a call was made."""
-        with self._lock:
-            self.balance = min(self.reserve, self.balance + self.ratio)
-
-    def withdraw(self) -> bool:
-        """Take one retry out of the budget, if there is one."""
-        with self._lock:
-            if self.balance < 1:
-                return False
-            self.balance -= 1
-            return True
 
 
 class RetryPattern(Strategy):
@@ -163,6 +135,12 @@ class RetryPattern(Strategy):
         retrier = weaver.bind("retrier", Retrier(self, weaver.scope, hub, budget))
         attempt, wait = weaver.local("attempt"), weaver.local("wait")
         sleep = "sleep" if weaver.is_async else "sleep_sync"
+        # Only a budget in a store may have to be waited for.
+        store = None if budget is None else budget.store
+        if store is not None:
+            check_store(store, weaver)
+        asking = "" if store is None else weaver.wait
+        suffix = "_async" if asking else ""
         if budget is not None:
             weaver.line(f"{weaver.bind('budget', budget)}.deposit()")
         if self.statuses:
@@ -173,13 +151,19 @@ class RetryPattern(Strategy):
             with weaver.block("try:"):
                 body()
             with weaver.block("except Exception as exc:"):
-                weaver.line(f"{wait} = {retrier}.after_error(exc, {attempt}, {wait})")
+                weaver.line(
+                    f"{wait} = {asking}{retrier}.after_error{suffix}"
+                    f"(exc, {attempt}, {wait})"
+                )
                 with weaver.block(f"if {wait} is None:"):
                     weaver.line("raise")
             if self.statuses or self.retry_if is not None:
                 with weaver.block("else:"):
+                    with weaver.block(f"if not {retrier}.is_unwanted(r):"):
+                        weaver.line("break")
                     weaver.line(
-                        f"{wait} = {retrier}.after_result(r, {attempt}, {wait})"
+                        f"{wait} = {asking}{retrier}.after_result{suffix}"
+                        f"(r, {attempt}, {wait})"
                     )
                     with weaver.block(f"if {wait} is None:"):
                         weaver.line("break")
@@ -226,7 +210,7 @@ class RetryPattern(Strategy):
 class Retrier:
     """A retry in one place: it decides, tells listeners, and waits."""
 
-    __slots__ = ("budget", "hub", "policy", "scope")
+    __slots__ = ("_name", "_store", "budget", "hub", "policy", "scope")
 
     def __init__(
         self, policy: RetryPattern, scope: Scope, hub: Hub, budget: RetryBudget | None
@@ -235,12 +219,49 @@ class Retrier:
         self.policy = policy
         self.scope = scope
         self.hub = hub
+        # One that is in no store takes no steps, whatever they would be taken on.
+        self._store: Store = (budget and budget.store) or MemoryStore()
+        self._name = budget.name if budget else ""
 
     def after_error(self, exc: Exception, attempt: int, last: float) -> float | None:
         """Return the wait after *exc*, or None if it is to be raised as it is."""
+        return self._drive(self._after_error(exc, attempt, last))
+
+    async def after_error_async(
+        self, exc: Exception, attempt: int, last: float
+    ) -> float | None:
+        """Do the same with a budget that must be awaited."""
+        return await self._drive_async(self._after_error(exc, attempt, last))
+
+    def after_result(self, result: object, attempt: int, last: float) -> float | None:
+        """Return the wait after an unwanted *result*, or None if it is to be used."""
+        return self._drive(self._after_result(result, attempt, last))
+
+    async def after_result_async(
+        self, result: object, attempt: int, last: float
+    ) -> float | None:
+        """Do the same with a budget that must be awaited."""
+        return await self._drive_async(self._after_result(result, attempt, last))
+
+    def is_unwanted(self, result: object) -> bool:
+        """Tell whether *result* asks for another attempt."""
+        policy = self.policy
+        if policy.statuses and status_of_result(result) in policy.statuses:
+            return True
+        return policy.retry_if is not None and bool(policy.retry_if(result))
+
+    def _drive(self, steps: Steps[float | None]) -> float | None:
+        return drive(self._store, self._name, steps)
+
+    async def _drive_async(self, steps: Steps[float | None]) -> float | None:
+        return await drive_async(self._store, self._name, steps)
+
+    def _after_error(
+        self, exc: Exception, attempt: int, last: float
+    ) -> Steps[float | None]:
         if not self.policy.is_retryable(exc):
             return None
-        wait, refusal = self._plan(exc, attempt, last)
+        wait, refusal = yield from self._plan(exc, attempt, last)
         if refusal is not None:
             raise MaxRetriesExceededError(
                 str(self.scope), attempt, exc, refusal
@@ -248,26 +269,23 @@ class Retrier:
         self._tell(attempt, wait, type(exc).__name__)
         return wait
 
-    def after_result(self, result: object, attempt: int, last: float) -> float | None:
-        """Return the wait after an unwanted *result*, or None if it is to be used."""
-        policy = self.policy
-        status = status_of_result(result) if policy.statuses else None
-        unwanted = status in policy.statuses or (
-            policy.retry_if is not None and policy.retry_if(result)
-        )
-        if not unwanted:
-            return None
-        wait, refusal = self._plan(result, attempt, last)
+    def _after_result(
+        self, result: object, attempt: int, last: float
+    ) -> Steps[float | None]:
+        wait, refusal = yield from self._plan(result, attempt, last)
         if refusal is not None:
             # A result that nobody likes is still an answer, unlike an exception.
             return None
-        why = f"status {status}" if status in policy.statuses else "result"
-        self._tell(attempt, wait, why)
+        statuses = self.policy.statuses
+        status = status_of_result(result) if statuses else None
+        self._tell(
+            attempt, wait, f"status {status}" if status in statuses else "result"
+        )
         return wait
 
     def _plan(
         self, outcome: object, attempt: int, last: float
-    ) -> tuple[float, str | None]:
+    ) -> Steps[tuple[float, str | None]]:
         """Return the wait before the next attempt, and why there is none if so."""
         policy = self.policy
         if attempt >= policy.max_attempts:
@@ -284,7 +302,7 @@ class Retrier:
         if left is not None and wait >= left:
             return 0.0, OUT_OF_TIME
         # Last, so that nothing is withdrawn for a retry that is not made.
-        if self.budget is not None and not self.budget.withdraw():
+        if self.budget is not None and not (yield from self.budget.withdrawing()):
             return 0.0, OUT_OF_BUDGET
         return wait, None
 

@@ -21,6 +21,7 @@ __all__ = [
     "RESERVE",
     "SETTLE",
     "SUCCESS",
+    "WITHDRAW",
     "Answer",
     "Script",
     "Table",
@@ -80,6 +81,35 @@ def reserve(
 
 
 RESERVE = Script(RESERVE_LUA, reserve)
+
+
+# Retry budget --------------------------------------------------------------------
+
+# KEYS: the balance. ARGV: what was earned since, the most there can be.
+WITHDRAW_LUA = """
+local most = tonumber(ARGV[2])
+local balance = tonumber(redis.call('GET', KEYS[1]) or most)
+balance = math.max(0, math.min(most, balance + tonumber(ARGV[1])))
+local granted = '0'
+if balance >= 1 then
+  granted = '1'
+  balance = balance - 1
+end
+local left = string.format('%.17g', balance)
+redis.call('SET', KEYS[1], left, 'EX', 86400)
+return {granted, '0', '0', left}
+"""
+
+
+def withdraw(table: Table, _now: float, earned: float, most: float) -> Answer:
+    """Take one retry out of a budget; answer whether, and last what is left."""
+    balance = max(0.0, min(most, table.get("balance", most) + earned))
+    is_granted = balance >= 1
+    table["balance"] = balance - is_granted
+    return int(is_granted), 0, 0, table["balance"]
+
+
+WITHDRAW = Script(WITHDRAW_LUA, withdraw)
 
 
 # Circuit breaker -----------------------------------------------------------------

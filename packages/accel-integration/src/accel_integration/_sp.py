@@ -4,15 +4,13 @@ from typing import TypeAlias
 
 from accel_integration._adaptive import AdaptiveLimit as _AdaptiveLimit
 from accel_integration._breaker import CircuitBreaker as _CircuitBreaker
+from accel_integration._budget import RetryBudget as _RetryBudget
 from accel_integration._bulkhead import Bulkhead as _Bulkhead
 from accel_integration._chaos import Chaos as _Chaos
 from accel_integration._fallback import Fallback as _Fallback
 from accel_integration._hedge import Hedge as _Hedge
 from accel_integration._pipeline import Pipeline as _Pipeline
-from accel_integration._retry import (
-    RetryBudget as _RetryBudget,
-    RetryPattern as _RetryPattern,
-)
+from accel_integration._retry import RetryPattern as _RetryPattern
 from accel_integration._throttle import Throttling as _Throttling
 from accel_integration._timeout import Timeout as _Timeout
 

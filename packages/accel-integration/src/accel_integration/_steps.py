@@ -48,3 +48,7 @@ async def drive_async(store: Store, name: str, steps: Steps[T]) -> T:
     except StopIteration as stop:
         result: T = stop.value
         return result
+    finally:
+        # A cancellation arrives here: the steps are to hear of it now, not whenever
+        # they are collected.
+        steps.close()
