@@ -18,6 +18,8 @@ LOADED = re.compile(
     r"""|<link\b[^>]*\brel=["']?(?:stylesheet|icon|preload|preconnect|dns-prefetch)"""
     r"""\b[^>]*\bhref=["']?(?:https?:)?//"""
     r"""|@import[^;]*//|url\(["']?(?:https?:)?//"""
+    # The theme's own script fetches from a CDN what these need, once a page has one.
+    r"""|\bclass=["']?[^"'>]*\b(?:mermaid|pyodide|glightbox)\b"""
 )
 
 
