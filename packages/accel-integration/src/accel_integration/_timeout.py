@@ -141,7 +141,7 @@ class Entry(float):
     cancelling: int
     # Whether its time is over.
     fired: bool
-    # What `DEADLINE` holds after this one.
+    # What `DEADLINE` holds after this one; known once it is announced.
     outer: float | None
     task: "asyncio.Task[Any] | None"
 
@@ -227,7 +227,6 @@ class AsyncLimit(Limit):
         entry.task = task
         entry.cancelling = task.cancelling()
         entry.fired = False
-        entry.outer = None
         return entry
 
     def enter(self, entry: Entry, task: "asyncio.Task[Any]") -> Lane:
@@ -237,7 +236,11 @@ class AsyncLimit(Limit):
         lane = self._lane
         if lane is None or lane.loop() is not loop:
             self._lane = lane = self._lanes.setdefault(loop, Lane(loop))
-        lane.add(entry, loop)
+        queue = lane.queue
+        if lane.due is None or entry < lane.due or (queue and queue[-1] > entry):
+            lane.add(entry, loop)
+        else:  # The usual case, without a call for it.
+            queue.append(entry)
         return lane
 
     def has_expired(self) -> bool:
