@@ -304,3 +304,17 @@ def test_chaos_delays_a_thread_until_its_deadline_only():
         sp.Timeout(0.02)(chaos(lambda: "ok"))()
 
     assert time.monotonic() - started < 5
+
+
+def test_a_hedge_in_another_thread_knows_the_deadline_of_this_one():
+    seen = []
+
+    @sp.Timeout(5)
+    @sp.Hedge(1)
+    def ask():
+        seen.append(time_left())
+
+    ask()
+
+    assert 4 < seen[0] <= 5
+    assert time_left() is None
