@@ -116,3 +116,14 @@ def test_pages_fit_and_follow_the_colours_of_the_system(page, scheme, width):
         overflow = page.evaluate("document.documentElement.scrollWidth > innerWidth")
         assert (sum(map(int, body[4:-1].split(","))) > 384) is (scheme == "light")
         assert not overflow, path
+
+
+def test_an_open_menu_is_as_dark_as_the_page(page):
+    page.emulate_media(color_scheme="dark")
+    page.goto("person/")
+
+    page.click("text=Add filter")
+
+    toggle = page.locator(".nav-item.show .nav-link")
+    colour = toggle.evaluate("link => getComputedStyle(link).backgroundColor")
+    assert colour == "rgba(0, 0, 0, 0)"
