@@ -145,3 +145,77 @@ def test_names_that_are_none_are_refused(name):
         generate_pydantic_models({}, 1, prfix_class_name=name)
     with pytest.raises(ValueError, match="that is not a name in Python"):
         generate_pydantic_models({}, 1, parent_class=name)
+
+
+def kinds_of(*samples):
+    """Return the annotation of a field that had *samples*."""
+    source = generate_pydantic_models([{"x": sample} for sample in samples], depth=2)
+    return source.partition("    x: ")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind"),
+    [
+        (["2026-01-02", "1999-12-31"], "_date"),
+        (["2026-01-02", None], "_date | None"),
+        (["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.120+02:00"], "_datetime"),
+        (["2026-01-02T03:04:05.000000+00:00"], "_datetime"),
+        (["03:04:05", "03:04:05.5"], "_time"),
+        (["12345678-1234-5678-1234-567812345678"], "_UUID"),
+        (["2026-01-02", "soon"], "str"),
+        (["2026-01-02", ""], "str"),
+        (["2026-01-02", "2026-01-02T03:04:05Z"], "str"),
+        (["2026-01-02", 5], "str | int"),
+        (["2026-02-30"], "str"),
+        (["20260102"], "str"),
+        (["03:04"], "str"),
+        (["2026-01-02T03:04:05.123456789Z"], "str"),
+        (["2026-01-02 03:04:05"], "str"),
+        (["2026-01-02\n"], "str"),
+        (["12345678-1234-5678-1234-56781234567A"], "str"),
+    ],
+)
+def test_strings_are_dates_where_every_sample_agrees(samples, kind):
+    assert kinds_of(*samples) == kind
+
+
+def test_fields_called_like_types_do_not_hide_them():
+    data = [{"date": "2026-01-02", "time": "03:04:05", "a": "2026-01-02"}, {}]
+
+    value, _ = roundtrip(data)
+
+    assert value[0].date == value[0].a == dt.date(2026, 1, 2)
+
+
+STAMPS = st.one_of(
+    st.dates().map(str),
+    st.times().map(str),
+    st.uuids().map(str),
+    st.datetimes(timezones=st.none() | st.just(dt.UTC)).map(dt.datetime.isoformat),
+    st.datetimes(
+        timezones=st.integers(-1439, 1439).map(
+            lambda minutes: dt.timezone(dt.timedelta(minutes=minutes))
+        )
+    ).map(dt.datetime.isoformat),
+    st.from_regex(r"\A\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?Z?)?\Z"),
+    st.text(max_size=3),
+)
+
+
+@given(st.lists(STAMPS | st.none() | st.integers(), min_size=1, max_size=4))
+def test_dates_lose_nothing_when_they_are_written(samples):
+    data = [{"x": sample} for sample in samples]
+    model = load(generate_pydantic_models(data))["RootModel"]
+    adapter = TypeAdapter(model)
+
+    value = adapter.validate_python(data)
+    written = adapter.dump_python(value, mode="json")
+
+    assert adapter.validate_python(written) == value
+    for sample, row in zip(samples, written, strict=True):
+        if row["x"] != sample:
+            assert dt.datetime.fromisoformat(
+                f"2000-01-01T{sample}" if sample[2] == ":" else sample
+            ) == dt.datetime.fromisoformat(
+                f"2000-01-01T{row['x']}" if sample[2] == ":" else row["x"]
+            )

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 __all__ = ["generate_pydantic_models"]
 
@@ -21,15 +21,25 @@ TAKEN = frozenset(dir(BaseModel)) | {
 }
 PROTECTED = re.compile(r"^model_")
 
-# Standard types beyond those of JSON, and how to import them.
+# Standard types beyond those of JSON, and how to import them. An underscore keeps them
+# apart from fields, which are often called "date" and never begin with one.
 IMPORTS: dict[type, tuple[str, str]] = {
-    dt.datetime: ("datetime", "datetime"),
-    dt.date: ("datetime", "date"),
-    dt.time: ("datetime", "time"),
-    dt.timedelta: ("datetime", "timedelta"),
+    dt.datetime: ("datetime", "datetime as _datetime"),
+    dt.date: ("datetime", "date as _date"),
+    dt.time: ("datetime", "time as _time"),
+    dt.timedelta: ("datetime", "timedelta as _timedelta"),
     decimal.Decimal: ("decimal", "Decimal"),
-    uuid.UUID: ("uuid", "UUID"),
+    uuid.UUID: ("uuid", "UUID as _UUID"),
 }
+# What strings may stand for. The forms are those of ISO 8601 that Pydantic writes.
+DATE, TIME = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d:\d\d(\.\d+)?"
+FORMS: dict[type, re.Pattern[str]] = {
+    dt.date: re.compile(DATE, re.ASCII),
+    dt.datetime: re.compile(rf"{DATE}T{TIME}(Z|[+-]\d\d:\d\d)?", re.ASCII),
+    dt.time: re.compile(TIME, re.ASCII),
+    uuid.UUID: re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII),
+}
+ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in FORMS}
 PLAIN = (bool, int, float, str, bytes)
 
 
@@ -44,7 +54,8 @@ def generate_pydantic_models(
     """Return the source of a module with Pydantic models for *data*.
 
     All items of a list are looked at: what some of them lack becomes optional. Keys
-    that are no names, such as `90` or `class`, get an alias.
+    that are no names, such as `90` or `class`, get an alias. Strings become dates, times
+    or UUIDs where every example is one, and none would be written back as another.
 
     Args:
         data: What to describe: a dict, a list, or anything that JSON has.
@@ -151,9 +162,11 @@ class Generator:
             parts[self._dict_type(dicts, name, level)] = None
         if lists:
             parts[self._list_type(lists, name, level)] = None
-        for value in values:
-            if not isinstance(value, dict | list) and value is not None:
-                parts[self._plain_type(value)] = None
+        plain = [v for v in values if v is not None and not isinstance(v, dict | list)]
+        if plain and (meaning := _meaning(plain)) is not None:
+            parts[self._imported(meaning)] = None
+        else:
+            parts.update(dict.fromkeys(map(self._plain_type, plain)))
         if not parts or "Any" in parts:
             self._imports.add(("typing", "Any"))
             return "Any"
@@ -181,10 +194,38 @@ class Generator:
         kind = type(value)
         if kind in PLAIN:
             return kind.__name__
-        if kind in IMPORTS:
-            self._imports.add(IMPORTS[kind])
-            return IMPORTS[kind][1]
-        return "Any"
+        return self._imported(kind) if kind in IMPORTS else "Any"
+
+    def _imported(self, kind: type) -> str:
+        self._imports.add(IMPORTS[kind])
+        return IMPORTS[kind][1].rpartition(" ")[2]
+
+
+def _meaning(values: list[Any]) -> type | None:
+    """Return what *values* all stand for, if they are all strings of one such kind."""
+    for kind in FORMS:
+        if all(type(value) is str and _is_text_of(kind, value) for value in values):
+            return kind
+    return None
+
+
+def _is_text_of(kind: type, text: str) -> bool:
+    """Tell whether *text* is a *kind*, and still says the same when written back."""
+    if not FORMS[kind].fullmatch(text):
+        return False
+    adapter = ADAPTERS[kind]
+    try:
+        written = adapter.dump_python(adapter.validate_python(text), mode="json")
+    except ValidationError:
+        return False
+    # Digits beyond the microsecond would be lost.
+    return _without_padding(written) == _without_padding(text)
+
+
+def _without_padding(text: str) -> str:
+    """Return *text* without zeros at the end of a fraction, and with Z for UTC."""
+    text = text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+    return re.sub(r"\.(\d*?)0*(?=[^\d]|$)", r".\1", text).replace(".Z", "Z").rstrip(".")
 
 
 def _is_record(value: dict[Any, Any]) -> bool:
