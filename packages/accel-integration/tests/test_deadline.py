@@ -8,6 +8,7 @@ import pytest
 
 from accel_integration import (
     BulkheadFullError,
+    MaxRetriesExceededError,
     StabilityTimeoutError,
     ThrottlingError,
     sp,
@@ -211,6 +212,25 @@ def test_late_answer_is_a_failure_of_the_breaker_inside(options):
     assert breaker.state == "open"
 
 
+def test_late_answer_in_the_thread_of_a_hedge_is_a_failure_of_the_breaker_inside():
+    breaker, changed = sp.CircuitBreaker(1), threading.Event()
+    breaker.subscribe(lambda _event: changed.set())
+
+    with pytest.raises(StabilityTimeoutError):
+        sp.Timeout(0.01)(sp.Hedge(60)(breaker(late)))(0.05)
+
+    assert changed.wait(30)
+    assert breaker.state == "open"
+
+
+def test_answer_in_time_in_the_thread_of_a_hedge_is_no_failure():
+    breaker = sp.CircuitBreaker(1)
+
+    assert sp.Timeout(60)(sp.Hedge(60)(breaker(late)))() == "late"
+
+    assert breaker.state == "closed"
+
+
 def test_answer_in_time_is_no_failure_of_the_breaker_inside():
     breaker = sp.CircuitBreaker(1)
 
@@ -247,6 +267,73 @@ def test_retries_of_threads_end_with_the_deadline():
     with pytest.raises(Exception, match=r"the deadline comes before|took longer"):
         down()
     assert len(calls) < 10
+
+
+@pytest.mark.parametrize("pause", [sp.RetryPattern(2, 0.2), sp.RetryPattern(2, 0)])
+def test_each_attempt_takes_its_turn_at_the_time_it_begins(pause):
+    throttle = sp.Throttling(50, burst=5)
+    attempts = []
+
+    @sp.Timeout(60)
+    @pause
+    @throttle
+    def down():
+        attempts.append(time.monotonic())
+        late(0.2)
+        raise ConnectionError
+
+    with pytest.raises(MaxRetriesExceededError):
+        down()
+
+    assert throttle.at(down).tat > attempts[1] - 0.1
+
+
+@pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
+@pytest.mark.parametrize(
+    "waits",
+    [
+        sp.Chaos(latency_rate=1, latency=0.2),
+        sp.Throttling(5, burst=1, max_wait=60),
+        sp.Bulkhead(1, max_wait=60),
+    ],
+    ids=lambda strategy: type(strategy).__name__,
+)
+def test_turn_is_taken_at_the_time_after_a_strategy_has_waited(waits):
+    throttle = sp.Throttling(50, burst=5)
+    entered, began = threading.Event(), []
+
+    @sp.Timeout(60)
+    @waits
+    @throttle
+    def call():
+        entered.set()
+        began.append(time.monotonic())
+        late(0.2)
+
+    other = threading.Thread(target=call)
+    other.start()
+    entered.wait(30)
+    call()
+    other.join()
+
+    assert throttle.at(call).tat > began[1] - 0.1
+
+
+def test_inner_timeout_counts_from_the_attempt_and_not_from_the_first_one():
+    left = []
+
+    @sp.Timeout(60)
+    @sp.RetryPattern(2, 0)
+    @sp.Timeout(1)
+    def down():
+        left.append(time_left())
+        late(0.2)
+        raise ConnectionError
+
+    with pytest.raises(MaxRetriesExceededError):
+        down()
+
+    assert left[1] > 0.9
 
 
 def test_throttled_thread_does_not_wait_for_a_turn_after_its_deadline():

@@ -202,6 +202,7 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         circuit, ticket = self.bind(weaver, "circuit"), weaver.local("ticket")
         wait, suffix = weaver.wait, "" if weaver.is_async else "_sync"
         weaver.line(f"{ticket} = {wait}{circuit}.enter{suffix}()")
+        weaver.began = None
         start = self._weave_start(weaver, circuit)
         for _, late in weaver.deadlines:
             # What an earlier attempt found out does not hold for this one.

@@ -62,6 +62,7 @@ class Bulkhead(StatefulStrategy["BulkheadState"]):
                 weaver.line(f"await {bulkhead}.enter()")
         else:
             weaver.line(f"{bulkhead}.enter_sync()")
+        weaver.began = None
         with weaver.block("try:"):
             body()
         with weaver.block("finally:"):

@@ -67,6 +67,7 @@ class Chaos(Strategy):
         chaos = weaver.bind("chaos", self)
         disturb = "disturb" if weaver.is_async else "disturb_sync"
         weaver.line(f"{weaver.wait}{chaos}.{disturb}()")
+        weaver.began = None
         body()
 
     async def disturb(self) -> None:

@@ -135,6 +135,7 @@ class RetryPattern(Strategy):
         retrier = weaver.bind("retrier", Retrier(self, weaver.scope, hub, budget))
         attempt, wait = weaver.local("attempt"), weaver.local("wait")
         sleep = "sleep" if weaver.is_async else "sleep_sync"
+        began = weaver.began
         # Only a budget in a store may have to be waited for.
         store = None if budget is None else budget.store
         if store is not None:
@@ -172,6 +173,8 @@ class RetryPattern(Strategy):
                     weaver.line("break")
             weaver.line(f"{attempt} += 1")
             weaver.line(f"{weaver.wait}{retrier}.{sleep}({wait})")
+            if began is not None:
+                weaver.line(f"{began} = monotonic()")
 
     def wait_before(self, attempt: int, last: float) -> float:
         """Return the seconds to wait after the *attempt*-th one has failed.

@@ -101,10 +101,14 @@ class Timeout(Strategy):
     def _weave_deadline(self, weaver: Weaver, body: Body, limit: str) -> None:
         deadline, late = weaver.local("deadline"), weaver.local("late")
         token, outer = weaver.local("token"), weaver.local("outer")
+        began = weaver.began or weaver.local("began")
         weaver.names["monotonic"] = time.monotonic
         # Bound methods, since this is most of what a sync Timeout costs.
         get = weaver.bind("get", DEADLINE.get)
-        weaver.line(f"{deadline} = monotonic() + {self.seconds!r}")
+        if weaver.began is None:
+            weaver.line(f"{began} = monotonic()")
+        weaver.began = began
+        weaver.line(f"{deadline} = {began} + {self.seconds!r}")
         weaver.line(f"{outer} = {get}()")
         # The variable holds the nearest deadline; a later one changes nothing.
         weaver.line(f"{token} = {late} = None")

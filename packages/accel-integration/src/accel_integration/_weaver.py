@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from accel_integration._context import Scope
+from accel_integration._context import Scope, time_left
 from accel_integration._events import Hub
 
 __all__ = ["Body", "Weaver"]
@@ -49,8 +49,12 @@ class Weaver:
         # Variables of the sync Timeouts around the line being written: the deadline of
         # each, and whether a look at the clock has found it passed.
         self.deadlines: list[tuple[str, str]] = []
+        # A variable that holds when this attempt began, if nothing has waited since.
+        self.began: str | None = None
         self.names: dict[str, Any] = {INNERMOST: func}
         self._is_native = is_native
+        # Whether a sync Timeout is around the function of which this line is a part.
+        self._inherits_deadline = False
         self._innermost_call = f"r = {self.wait}{INNERMOST}(*args, **kwargs)"
         self._functions: list[str] = []
         self._lines: list[str] = []
@@ -92,9 +96,10 @@ class Weaver:
         """Return an expression: whether a deadline around here has passed, or ""."""
         # Remembered for the Timeout itself, since to ask the clock again would cost more
         # than the whole breaker that asked.
-        return " or ".join(
-            f"({late} := monotonic() >= {d})" for d, late in self.deadlines
-        )
+        looks = [f"({late} := monotonic() >= {d})" for d, late in self.deadlines]
+        if self._inherits_deadline:
+            looks.append(f"{self.bind('time_left', time_left)}() == 0")
+        return " or ".join(looks)
 
     def segment(self, body: Body) -> str:
         """Write *body* as a function like the decorated one; return its name."""
@@ -114,11 +119,13 @@ class Weaver:
 
     def _lines_of(self, body: Body) -> list[str]:
         # Set aside, to go on with the outer function afterwards.
-        lines, depth, deadlines = self._lines, self._depth, self.deadlines
-        self._lines, self._depth, self.deadlines = [], 1, []
+        outer = self._lines, self._depth, self.deadlines, self._inherits_deadline
+        # The variables of one function are unknown in another.
+        self._inherits_deadline |= bool(self.deadlines)
+        self._lines, self._depth, self.deadlines, self.began = [], 1, [], None
         body()
         written = self._lines
-        self._lines, self._depth, self.deadlines = lines, depth, deadlines
+        self._lines, self._depth, self.deadlines, self._inherits_deadline = outer
         return written
 
     def _only_calls(self, lines: list[str]) -> bool:
