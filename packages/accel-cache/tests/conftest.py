@@ -13,13 +13,40 @@ def anyio_backend():
     return "asyncio"
 
 
+def _watched(app, misframed):
+    """Note every response whose length is not the one of its body: servers refuse it."""
+
+    async def watched(scope, receive, send):
+        messages = []
+
+        async def noting(message):
+            messages.append(message)
+            await send(message)
+
+        await app(scope, receive, noting)
+        start, *bodies = messages
+        lengths = [
+            value for name, value in start["headers"] if name == b"content-length"
+        ]
+        size = sum(len(message.get("body", b"")) for message in bodies)
+        empty = scope["method"] == "HEAD" or start["status"] == 304
+        if lengths and not empty and lengths != [b"%d" % size]:
+            misframed.append((scope["path"], lengths, size))
+
+    return watched
+
+
 @contextlib.asynccontextmanager
 async def _browse(app, **options):
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    misframed = []
+    transport = httpx2.ASGITransport(
+        app=_watched(app, misframed), raise_app_exceptions=False
+    )
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://test", **options
     ) as web:
         yield web
+    assert misframed == []
 
 
 @pytest.fixture

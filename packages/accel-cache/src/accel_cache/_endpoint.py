@@ -94,7 +94,8 @@ class CachedEndpoint:
         facts = met.facts_of(request)
         if facts is None or not all(d in skippable for d in facts.dependencies):
             return None
-        call = _call(request, met.Response(), {})
+        # Not by `_call`: a new response has a `content-length` of its own.
+        call = _Call(request, met.Response(), {}, by_name(request.scope["headers"]))
         refreshing = met.refresh_slot(request) is not None
         if refreshing or self._options.key is not None or self._bypass(call):
             return None
