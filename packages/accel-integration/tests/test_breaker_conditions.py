@@ -5,10 +5,10 @@ from collections import deque
 
 import httpx
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from accel_integration import CircuitBreakerError, StabilityTimeoutError, sp
-from accel_integration._window import BUCKETS, RateWindow
+from accel_integration._window import RateWindow
 from accel_integration.testing import FakeClock
 
 # Until a thread that has been set free is done, on a busy machine too.
@@ -108,6 +108,17 @@ def test_with_statuses_only_those_and_exceptions_without_one_count(
     assert breaker.state == state
 
 
+def test_without_statuses_exceptions_about_any_status_count(clock):
+    breaker = sp.CircuitBreaker(2, clock=clock)
+    call = breaker(act)
+
+    for status in (503, 404):
+        with pytest.raises(httpx.HTTPStatusError):
+            call(status_error(status))
+
+    assert breaker.state == "open"
+
+
 def test_share_that_is_reached_exactly_opens(clock):
     breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, clock=clock)
     call = breaker(act)
@@ -164,6 +175,70 @@ def test_one_failed_probe_opens_however_many_failures_it_took_before(clock):
     assert breaker.state == "open"
     clock.advance(9.999)
     assert breaker.state == "open"
+
+
+def test_after_a_success_it_takes_a_whole_row_again(clock):
+    breaker = sp.CircuitBreaker(3, clock=clock)
+    call = breaker(act)
+    fail(call, times=2)
+    call("ok")
+
+    fail(call, times=2)
+
+    assert breaker.state == "closed"
+    fail(call)
+    assert breaker.state == "open"
+
+
+def test_close_forgets_the_failures_so_far(clock):
+    breaker = sp.CircuitBreaker(3, clock=clock)
+    call = breaker(act)
+    fail(call, times=2)
+
+    breaker.close()
+    fail(call, times=2)
+
+    assert breaker.state == "closed"
+
+
+def test_probes_of_an_earlier_attempt_to_close_do_not_count(clock):
+    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+    call = breaker(act)
+    fail(call)
+    clock.advance(10)
+    call("ok")
+    fail(call)
+    clock.advance(10)
+
+    call("ok")
+
+    assert breaker.state == "half_open"
+    call("ok")
+    assert breaker.state == "closed"
+
+
+def test_refusal_says_when_the_first_probe_loses_its_place(clock):
+    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+    refused = []
+
+    def fetch(depth):
+        if depth == 0:
+            raise ConnectionError
+        clock.advance(3)
+        try:
+            call(depth + 1)
+        except CircuitBreakerError as exc:
+            refused.append(exc.retry_after)
+
+    call = breaker(fetch)
+    with pytest.raises(ConnectionError):
+        call(0)
+    clock.advance(10)
+
+    call(1)
+
+    # One has been under way for six seconds, the other for three.
+    assert refused == [4]
 
 
 def test_one_probe_succeeded_and_one_under_way_are_two(clock):
@@ -253,6 +328,24 @@ def test_an_abandoned_call_counts_once_although_its_thread_fails_later():
     assert breaker.state == "closed"
 
 
+def test_open_circuit_refuses_and_probes_calls_that_may_be_abandoned(clock):
+    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    call = sp.Timeout(PATIENCE, abandon=True)(breaker(act))
+    fail(call)
+
+    with pytest.raises(CircuitBreakerError):
+        call("ok")
+    clock.advance(10)
+    fail(call)
+    clock.advance(9.999)
+    with pytest.raises(CircuitBreakerError):
+        call("ok")
+    clock.advance(0.001)
+
+    assert call("ok") == "ok"
+    assert breaker.state == "closed"
+
+
 def test_success_in_a_thread_is_no_probe():
     breaker = sp.CircuitBreaker(3)
     heard = events_of(breaker)
@@ -304,9 +397,13 @@ def test_call_that_finds_the_circuit_closed_meanwhile_is_no_probe(clock):
     assert circuit.state == "closed"
 
 
+# The window moves in steps of a tenth of its length.
+STEPS_OF_WINDOW = 10
 STEPS = st.lists(st.tuples(st.floats(0, 30), st.booleans()), min_size=1, max_size=60)
 
 
+# A call at the very moment at which a step begins belongs to that step.
+@example(steps=[(0, False), (1, True), (9, False)], seconds=10)
 @given(steps=STEPS, seconds=st.sampled_from([0.5, 1, 10, 60]))
 def test_window_counts_what_a_list_of_all_calls_would(steps, seconds):
     clock = FakeClock()
@@ -315,22 +412,23 @@ def test_window_counts_what_a_list_of_all_calls_would(steps, seconds):
 
     for pause, failed in steps:
         clock.advance(pause)
-        slot = int(clock() * (BUCKETS / seconds))
+        slot = int(clock() * (STEPS_OF_WINDOW / seconds))
         (window.count_failure if failed else window.count_success)()
         calls.append((slot, failed))
-        recent = [call for call in calls if call[0] > slot - BUCKETS]
+        recent = [call for call in calls if call[0] > slot - STEPS_OF_WINDOW]
 
         assert window.counts() == (sum(failed for _, failed in recent), len(recent))
 
 
-@given(pause=st.floats(0, 100))
-def test_window_forgets_while_nobody_calls(pause):
+@given(pause=st.floats(0, 100), seconds=st.sampled_from([0.5, 10, 60]))
+def test_window_forgets_while_nobody_calls(pause, seconds):
     clock = FakeClock()
-    window = RateWindow(10, clock)
+    window = RateWindow(seconds, clock)
+    per_second = STEPS_OF_WINDOW / seconds
     window.count_failure()
-    first = int(clock())
+    first = int(clock() * per_second)
 
     clock.advance(pause)
 
-    is_recent = int(clock()) - first < BUCKETS
+    is_recent = int(clock() * per_second) - first < STEPS_OF_WINDOW
     assert window.counts() == ((1, 1) if is_recent else (0, 0))
