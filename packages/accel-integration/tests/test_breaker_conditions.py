@@ -7,7 +7,12 @@ import httpx
 import pytest
 from hypothesis import example, given, strategies as st
 
-from accel_integration import CircuitBreakerError, StabilityTimeoutError, sp
+from accel_integration import (
+    CircuitBreakerError,
+    MemoryStore,
+    StabilityTimeoutError,
+    sp,
+)
 from accel_integration._window import RateWindow
 from accel_integration.testing import FakeClock
 
@@ -18,6 +23,18 @@ PATIENCE = 30
 @pytest.fixture
 def clock():
     return FakeClock()
+
+
+@pytest.fixture(params=["alone", "in a store"])
+def circuit_breaker(request, clock):
+    """Make circuit breakers, which do the same wherever they have their state."""
+
+    def make(*args, **options):
+        if request.param == "in a store":
+            options["store"] = MemoryStore(clock=clock)
+        return sp.CircuitBreaker(*args, **options, clock=clock)
+
+    return make
 
 
 def act(outcome):
@@ -45,8 +62,8 @@ def events_of(breaker):
     return heard
 
 
-def test_a_call_as_long_as_slow_call_is_not_yet_slow(clock):
-    breaker = sp.CircuitBreaker(1, slow_call=2, clock=clock)
+def test_a_call_as_long_as_slow_call_is_not_yet_slow(circuit_breaker, clock):
+    breaker = circuit_breaker(1, slow_call=2)
 
     breaker(clock.advance)(2)
 
@@ -55,8 +72,8 @@ def test_a_call_as_long_as_slow_call_is_not_yet_slow(clock):
     assert breaker.state == "open"
 
 
-def test_a_fast_call_ends_a_row_of_slow_ones(clock):
-    breaker = sp.CircuitBreaker(2, slow_call=1, clock=clock)
+def test_a_fast_call_ends_a_row_of_slow_ones(circuit_breaker, clock):
+    breaker = circuit_breaker(2, slow_call=1)
     call = breaker(clock.advance)
 
     for seconds in (2, 0, 2, 0, 2):
@@ -65,10 +82,8 @@ def test_a_fast_call_ends_a_row_of_slow_ones(clock):
     assert breaker.state == "closed"
 
 
-def test_fast_calls_count_in_the_share_of_slow_ones(clock):
-    breaker = sp.CircuitBreaker(
-        failure_rate=0.5, min_calls=4, slow_call=1, window=100, clock=clock
-    )
+def test_fast_calls_count_in_the_share_of_slow_ones(circuit_breaker, clock):
+    breaker = circuit_breaker(failure_rate=0.5, min_calls=4, slow_call=1, window=100)
     call = breaker(clock.advance)
 
     for seconds in (0, 0, 2):
@@ -94,9 +109,9 @@ def test_fast_calls_count_in_the_share_of_slow_ones(clock):
     ids=repr,
 )
 def test_with_statuses_only_those_and_exceptions_without_one_count(
-    clock, outcome, state
+    circuit_breaker, outcome, state
 ):
-    breaker = sp.CircuitBreaker(1, statuses={503}, clock=clock)
+    breaker = circuit_breaker(1, statuses={503})
     call = breaker(act)
 
     if isinstance(outcome, Exception):
@@ -108,8 +123,8 @@ def test_with_statuses_only_those_and_exceptions_without_one_count(
     assert breaker.state == state
 
 
-def test_without_statuses_exceptions_about_any_status_count(clock):
-    breaker = sp.CircuitBreaker(2, clock=clock)
+def test_without_statuses_exceptions_about_any_status_count(circuit_breaker):
+    breaker = circuit_breaker(2)
     call = breaker(act)
 
     for status in (503, 404):
@@ -119,8 +134,8 @@ def test_without_statuses_exceptions_about_any_status_count(clock):
     assert breaker.state == "open"
 
 
-def test_share_that_is_reached_exactly_opens(clock):
-    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, clock=clock)
+def test_share_that_is_reached_exactly_opens(circuit_breaker):
+    breaker = circuit_breaker(failure_rate=0.5, min_calls=4)
     call = breaker(act)
     call("ok")
     call("ok")
@@ -132,9 +147,9 @@ def test_share_that_is_reached_exactly_opens(clock):
     assert breaker.state == "open"
 
 
-def test_closing_forgets_the_share_that_opened_it(clock):
-    breaker = sp.CircuitBreaker(
-        reset_timeout=1, failure_rate=0.5, min_calls=4, window=100, clock=clock
+def test_closing_forgets_the_share_that_opened_it(circuit_breaker, clock):
+    breaker = circuit_breaker(
+        reset_timeout=1, failure_rate=0.5, min_calls=4, window=100
     )
     call = breaker(act)
     fail(call, times=4)
@@ -146,8 +161,29 @@ def test_closing_forgets_the_share_that_opened_it(clock):
     assert breaker.state == "closed"
 
 
-def test_it_opens_at_the_threshold_and_probes_at_the_end_of_its_time(clock):
-    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+def test_success_from_before_the_change_does_not_count_in_the_share(clock):
+    breaker = sp.CircuitBreaker(
+        reset_timeout=1, failure_rate=0.5, min_calls=4, window=100, clock=clock
+    )
+    call = breaker(lambda outcome: act(outcome() if callable(outcome) else outcome))
+
+    def outlive_the_change():
+        fail(call, times=4)
+        clock.advance(1)
+        return call("ok")
+
+    call(outlive_the_change)
+    fail(call, times=3)
+
+    assert breaker.state == "closed"
+    fail(call)
+    assert breaker.state == "open"
+
+
+def test_it_opens_at_the_threshold_and_probes_at_the_end_of_its_time(
+    circuit_breaker, clock
+):
+    breaker = circuit_breaker(3, 10)
     call = breaker(act)
     fail(call, times=2)
     assert breaker.state == "closed"
@@ -164,8 +200,10 @@ def test_it_opens_at_the_threshold_and_probes_at_the_end_of_its_time(clock):
     assert breaker.state == "closed"
 
 
-def test_one_failed_probe_opens_however_many_failures_it_took_before(clock):
-    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+def test_one_failed_probe_opens_however_many_failures_it_took_before(
+    circuit_breaker, clock
+):
+    breaker = circuit_breaker(3, 10)
     call = breaker(act)
     fail(call, times=3)
     clock.advance(10)
@@ -177,8 +215,8 @@ def test_one_failed_probe_opens_however_many_failures_it_took_before(clock):
     assert breaker.state == "open"
 
 
-def test_after_a_success_it_takes_a_whole_row_again(clock):
-    breaker = sp.CircuitBreaker(3, clock=clock)
+def test_after_a_success_it_takes_a_whole_row_again(circuit_breaker):
+    breaker = circuit_breaker(3)
     call = breaker(act)
     fail(call, times=2)
     call("ok")
@@ -190,8 +228,8 @@ def test_after_a_success_it_takes_a_whole_row_again(clock):
     assert breaker.state == "open"
 
 
-def test_close_forgets_the_failures_so_far(clock):
-    breaker = sp.CircuitBreaker(3, clock=clock)
+def test_close_forgets_the_failures_so_far(circuit_breaker):
+    breaker = circuit_breaker(3)
     call = breaker(act)
     fail(call, times=2)
 
@@ -201,8 +239,8 @@ def test_close_forgets_the_failures_so_far(clock):
     assert breaker.state == "closed"
 
 
-def test_probes_of_an_earlier_attempt_to_close_do_not_count(clock):
-    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+def test_probes_of_an_earlier_attempt_to_close_do_not_count(circuit_breaker, clock):
+    breaker = circuit_breaker(1, 10, probes=2)
     call = breaker(act)
     fail(call)
     clock.advance(10)
@@ -217,8 +255,8 @@ def test_probes_of_an_earlier_attempt_to_close_do_not_count(clock):
     assert breaker.state == "closed"
 
 
-def test_refusal_says_when_the_first_probe_loses_its_place(clock):
-    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+def test_refusal_says_when_the_first_probe_loses_its_place(circuit_breaker, clock):
+    breaker = circuit_breaker(1, 10, probes=2)
     refused = []
 
     def fetch(depth):
@@ -241,8 +279,8 @@ def test_refusal_says_when_the_first_probe_loses_its_place(clock):
     assert refused == [4]
 
 
-def test_one_probe_succeeded_and_one_under_way_are_two(clock):
-    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+def test_one_probe_succeeded_and_one_under_way_are_two(circuit_breaker, clock):
+    breaker = circuit_breaker(1, 10, probes=2)
     refused = []
 
     def probe(depth):
@@ -271,8 +309,8 @@ def test_one_probe_succeeded_and_one_under_way_are_two(clock):
     assert breaker.state == "closed"
 
 
-def test_a_mistake_gives_the_place_of_the_probe_back(clock):
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+def test_a_mistake_gives_the_place_of_the_probe_back(circuit_breaker, clock):
+    breaker = circuit_breaker(1, 10)
     call = breaker(act)
     fail(call)
     clock.advance(10)
@@ -285,8 +323,8 @@ def test_a_mistake_gives_the_place_of_the_probe_back(clock):
 
 
 @pytest.mark.parametrize("late", ["ok", ConnectionError()], ids=["success", "failure"])
-def test_what_comes_of_a_probe_after_its_lease_is_ignored(clock, late):
-    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+def test_what_comes_of_a_probe_after_its_lease_is_ignored(circuit_breaker, clock, late):
+    breaker = circuit_breaker(1, 10, probes=2)
     call = breaker(lambda outcome: act(outcome() if callable(outcome) else outcome))
     fail(call)
     clock.advance(10)
@@ -328,8 +366,10 @@ def test_an_abandoned_call_counts_once_although_its_thread_fails_later():
     assert breaker.state == "closed"
 
 
-def test_open_circuit_refuses_and_probes_calls_that_may_be_abandoned(clock):
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+def test_open_circuit_refuses_and_probes_calls_that_may_be_abandoned(
+    circuit_breaker, clock
+):
+    breaker = circuit_breaker(1, 10)
     call = sp.Timeout(PATIENCE, abandon=True)(breaker(act))
     fail(call)
 
@@ -386,6 +426,26 @@ def test_listeners_hear_only_of_real_changes(clock):
         ("closed", "isolated"),
         ("isolated", "closed"),
     ]
+
+
+def test_closed_again_it_lets_later_places_through(circuit_breaker):
+    breaker = circuit_breaker()
+    breaker.isolate()
+
+    breaker.close()
+
+    assert breaker(act)("ok") == "ok"
+
+
+def test_share_needs_ten_calls_unless_it_is_told(circuit_breaker):
+    breaker = circuit_breaker(failure_rate=0.1)
+    call = breaker(act)
+
+    fail(call, times=9)
+
+    assert breaker.state == "closed"
+    fail(call)
+    assert breaker.state == "open"
 
 
 def test_call_that_finds_the_circuit_closed_meanwhile_is_no_probe(clock):
