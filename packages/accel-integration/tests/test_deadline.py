@@ -1,10 +1,12 @@
 """A deadline is known to whatever is inside of it, and sync functions go by it."""
 
 import asyncio
+import functools
 import threading
 import time
 
 import pytest
+from hypothesis import given, strategies as st
 
 from accel_integration import (
     BulkheadFullError,
@@ -131,6 +133,59 @@ async def test_clean_up_after_the_deadline_has_a_time_of_its_own():
     with pytest.raises(StabilityTimeoutError, match=r"outer took longer"):
         await outer(None)
     assert ended == ["tidy"]
+
+
+async def plain(func):
+    return await func()
+
+
+async def endpoint(api, func):
+    return await func()
+
+
+levels = st.lists(
+    st.tuples(
+        st.sampled_from((100, 200, 300, 400)),
+        st.sampled_from((plain, functools.partial(endpoint, None))),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(levels)
+def test_the_nearest_deadline_is_known_however_calls_are_nested(levels):
+    async def enter(depth):
+        if depth == len(levels):
+            return
+        seconds, kind, waits_before, waits_after, has_task = levels[depth]
+        nearest = min(level[0] for level in levels[: depth + 1])
+
+        async def body():
+            if waits_before:
+                await look(nearest)
+            inner = enter(depth + 1)
+            # A task is told what is known when it begins.
+            is_task = has_task and waits_before
+            await (asyncio.create_task(inner) if is_task else inner)
+            if waits_after:
+                await look(nearest)
+
+        await sp.Timeout(seconds)(kind)(body)
+
+    async def look(nearest):
+        await asyncio.sleep(0)
+        assert nearest - 50 < time_left() <= nearest
+
+    async def main():
+        await enter(0)
+        await asyncio.sleep(0)
+        assert time_left() is None
+
+    asyncio.run(main())
 
 
 def test_sync_function_stays_in_its_thread_and_starts_none():

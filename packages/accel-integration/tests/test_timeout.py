@@ -12,7 +12,8 @@ import weakref
 import pytest
 
 from accel_integration import StabilityTimeoutError, _threads, sp, time_left
-from accel_integration._timeout import AsyncLimit, Lane
+from accel_integration._context import DEADLINE
+from accel_integration._timeout import AsyncLimit, Lane, announce
 
 pytestmark = pytest.mark.anyio
 
@@ -178,6 +179,7 @@ async def test_deadlines_out_of_order_are_kept_in_order():
     async def wait(delay):
         limit = AsyncLimit(delay, "it", lambda: None)
         entry = limit.entry()
+        announce(entry, None, DEADLINE.set(entry))
         lane.add(entry, loop)
         try:
             await asyncio.sleep(60)

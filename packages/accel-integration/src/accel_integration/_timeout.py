@@ -11,6 +11,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import Token
 from typing import Any
 
 from accel_integration._context import DEADLINE, Seconds
@@ -140,7 +141,7 @@ class Entry(float):
     A number, since it is what `DEADLINE` holds, of which most want only the moment.
     """
 
-    __slots__ = ("cancelling", "fired", "outer", "task")
+    __slots__ = ("cancelling", "fired", "outer", "task", "token")
 
     cancelling: int
     # Whether its time is over.
@@ -148,6 +149,8 @@ class Entry(float):
     # What `DEADLINE` holds after this one; known once it is announced.
     outer: float | None
     task: "asyncio.Task[Any] | None"
+    # What resets `DEADLINE` to that, unless others have come in between.
+    token: Token[float | None] | None
 
 
 class Lane:
@@ -200,13 +203,24 @@ class Lane:
             self.set_timer(queue[0], loop)
 
     def leave(self, entry: Entry) -> None:
-        """Take *entry* out of the queue, once it has come to the front."""
+        """Take *entry* out of the queue, once it has come to the front.
+
+        The deadline around it is the deadline again.
+        """
         if self.expiring:  # Hardly ever, and a task takes its time to hash.
             self.expiring.discard(entry.task)
         entry.task = None
         queue = self.queue
         while queue and queue[0].task is None:
             queue.popleft()
+        if (token := entry.token) is None:
+            withdraw(entry)
+            return
+        try:
+            DEADLINE.reset(token)
+        except ValueError:
+            # A coroutine that was dropped ends in the context of the garbage collector.
+            return
 
 
 class AsyncLimit(Limit):
@@ -233,8 +247,10 @@ class AsyncLimit(Limit):
         entry.fired = False
         return entry
 
-    def enter(self, entry: Entry, task: "asyncio.Task[Any]") -> Lane:
-        """Put *entry* into the queue of the loop of its *task*."""
+    def enter(
+        self, entry: Entry, task: "asyncio.Task[Any]", before: float | None
+    ) -> Lane:
+        """Put *entry* into the queue of the loop of its *task*; announce it."""
         # Not the running loop, which takes three times as long to find out.
         loop = task.get_loop()
         lane = self._lane
@@ -245,6 +261,11 @@ class AsyncLimit(Limit):
             lane.add(entry, loop)
         else:  # The usual case, without a call for it.
             queue.append(entry)
+        token = DEADLINE.set(entry)
+        if before is None and token.old_value is Token.MISSING:  # As usual, again.
+            entry.outer, entry.token = None, token
+        else:
+            announce(entry, before, token)
         return lane
 
     def has_expired(self) -> bool:
@@ -274,19 +295,29 @@ def is_covered(entry: Entry, outer: float | None) -> bool:
     )
 
 
-def announce(entry: Entry, before: float | None) -> None:
-    """Make *entry* the deadline, where *before* was it when its call began."""
-    entry.outer = before
-    current = DEADLINE.get()
-    if current is None or entry < current:
-        DEADLINE.set(entry)
-        return
-    # Sooner ones inside of it have begun to wait before it did: it comes after them.
-    while isinstance(current, Entry) and current is not entry is not current.outer:
-        if current.outer is before:
-            current.outer = entry
+def announce(entry: Entry, before: float | None, token: Token[float | None]) -> None:
+    """Leave *entry* as the deadline if it is the nearest, and in its place otherwise.
+
+    *before* was the deadline when its call began; *token* is of when it was set. What it
+    took the place of is asked of the token, since a look beforehand would cost as much
+    as the queue.
+    """
+    entry.outer, entry.token = before, None
+    inner = token.old_value
+    if isinstance(inner, float) and inner <= entry:
+        DEADLINE.reset(token)
+    # Those inside of it have begun to wait before it did: it comes after them.
+    while isinstance(inner, Entry) and inner is not entry is not inner.outer:
+        if inner.outer is before:
+            inner.outer, inner.token = entry, None
             return
-        current = current.outer
+        inner = inner.outer
+
+
+def withdraw(entry: Entry) -> None:
+    """Make the deadline around *entry* the deadline again, if it is the deadline."""
+    if DEADLINE.get() is entry:
+        DEADLINE.set(entry.outer)
 
 
 @types.coroutine
@@ -310,8 +341,7 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
     lane: Lane | None = None
     task = entry.task
     if task is not None and (before is None or not is_covered(entry, before)):
-        lane = limit.enter(entry, task)
-        announce(entry, before)
+        lane = limit.enter(entry, task, before)
     try:
         # The first suspension is handed up by hand, with what comes back for it.
         while True:
@@ -337,9 +367,6 @@ def run_within(  # noqa: C901, PLR0912 - in one piece, since each generator has 
             task.uncancel()
         if lane is not None:
             lane.leave(entry)
-        # Not so in the context of the garbage collector, which knows nothing of it.
-        if DEADLINE.get() is entry:
-            DEADLINE.set(entry.outer)
 
 
 async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -> Any:
@@ -351,7 +378,7 @@ async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -
         raise
     if is_covered(entry, before := DEADLINE.get()):
         return await coro
-    announce(entry, before)
+    announce(entry, before, DEADLINE.set(entry))
     try:
         try:
             awaited = coro.send(None)
@@ -359,5 +386,4 @@ async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -
             return stop.value
         return await run_within(coro, awaited, limit, before, entry)
     finally:
-        if DEADLINE.get() is entry:
-            DEADLINE.set(entry.outer)
+        withdraw(entry)
