@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from accel_integration._context import EXCHANGE, Request, time_left
+from accel_integration._request_bodies import BODIES
+from accel_integration._response_bodies import guard_body
 
 __all__ = ["ClientPool", "watch_client"]
 
@@ -118,6 +120,8 @@ def note_sync(response: Any) -> None:
         exchange.retry_after = response.headers.get("retry-after")
         request = response.request
         exchange.request = Request(request.url, request.headers)
+    if (bodies := BODIES.get()) is not None:
+        guard_body(response, bodies.place)
 
 
 async def note_async(response: Any) -> None:
@@ -130,6 +134,8 @@ def prepare_sync(request: Any, grace: float = SYNC_GRACE) -> None:
     exchange = EXCHANGE.get()
     if exchange is not None and exchange.prepare is not None:
         exchange.prepare(request)
+    if (bodies := BODIES.get()) is not None:
+        bodies.check(request)
     if (left := time_left()) is None:
         return
     left += grace

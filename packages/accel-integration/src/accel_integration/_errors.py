@@ -6,10 +6,12 @@
     │   ├── CircuitBreakerError
     │   ├── ThrottlingError
     │   ├── BulkheadFullError
+    │   ├── BodySpentError
     │   └── MaxRetriesExceededError
     ├── RequestError (also a ValueError)
     └── ResponseError
         ├── ResponseStatusError
+        ├── ResponseIncompleteError (also an error of the client)
         └── ResponseValidationError
 
 Each error carries `http_status`, the status with which a service answers when the
@@ -23,12 +25,14 @@ from typing import Any
 __all__ = [
     "REJECTIONS",
     "STANDARD_PROGRAMMING_ERRORS",
+    "BodySpentError",
     "BulkheadFullError",
     "CircuitBreakerError",
     "IntegrationError",
     "MaxRetriesExceededError",
     "RequestError",
     "ResponseError",
+    "ResponseIncompleteError",
     "ResponseStatusError",
     "ResponseValidationError",
     "StabilityError",
@@ -117,6 +121,27 @@ class BulkheadFullError(StabilityError):
         )
 
 
+class BodySpentError(StabilityError):
+    """Raised when a call is not made again, since its body cannot be sent again.
+
+    The failure of the attempt before is the `__cause__` if it was an exception, and
+    decides the status.
+    """
+
+    http_status = 502
+
+    def __init__(
+        self, endpoint: str, source: str, why: str, outcome: str, cause: object
+    ) -> None:
+        self.http_status = getattr(cause, "http_status", type(self).http_status)
+        self.retry_after = getattr(cause, "retry_after", None)
+        super().__init__(
+            f"{endpoint} was not called again after {outcome}: its body comes from a "
+            f"{source} that {why}. Give it bytes or a seekable file, or put the retry "
+            "around what makes the body."
+        )
+
+
 class MaxRetriesExceededError(StabilityError):
     """Raised when no attempt of an `sp.RetryPattern` succeeded.
 
@@ -196,6 +221,28 @@ class ResponseStatusError(ResponseError):
         )
 
 
+class ResponseIncompleteError(ResponseError):
+    """Raised when the body of an answer breaks off before its end.
+
+    It is an instance of what the client raised, too. *status* is None, since there was
+    no whole answer that could have one; the message tells which one was announced.
+    """
+
+    def __init__(self, endpoint: str, *, url: str, status: int, reason: str) -> None:
+        super().__init__(
+            f"{endpoint} got an answer with status {status} from {url} that broke off "
+            f"before its end ({reason}): call it again.",
+            url=url,
+            status=None,
+            body="",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The request, which the client noted on it, stays here with its secrets.
+        state = {"url": self.url, "status": self.status, "body": self.body}
+        return _restore, (ResponseIncompleteError, self.args, state)
+
+
 class ResponseValidationError(ResponseError):
     """Raised when an answer does not fit the schema that the endpoint declares.
 
@@ -223,7 +270,12 @@ class ResponseValidationError(ResponseError):
 
 
 # What refuses a call without making it says nothing about the other side.
-REJECTIONS = (CircuitBreakerError, ThrottlingError, BulkheadFullError)
+REJECTIONS = (
+    CircuitBreakerError,
+    ThrottlingError,
+    BulkheadFullError,
+    BodySpentError,
+)
 
 # What is wrong in our own code does not get better by asking again. Pydantic's
 # ValidationError belongs to them; it is added where Pydantic may be imported.

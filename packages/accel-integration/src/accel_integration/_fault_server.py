@@ -221,9 +221,22 @@ class FaultServer:
         method, path, _ = start.split(" ")
         pairs = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        body = await read_body(reader, headers)
         self.requests.append(ReceivedRequest(method, path, headers, body))
         return await next(self._faults).play(writer)
+
+
+async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    """Return the whole body of a request, in one piece or in chunks (RFC 9112, 7.1)."""
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", 0)))
+    body = bytearray()
+    while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+        body += await reader.readexactly(size)
+        await reader.readuntil(b"\r\n")
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        pass  # Trailers.
+    return bytes(body)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from accel_integration._clients import ClientPool
 from accel_integration._context import EXCHANGE, Exchange, Temporarily
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
 from accel_integration._masking import mask_url
+from accel_integration._request_bodies import BODIES, Bodies, whole_at_every_attempt
 from accel_integration._request_extras import Auth, Headers, RequestExtras
 from accel_integration._response import (
     Place,
@@ -218,7 +219,12 @@ class Endpoint:
 
     def surround(self, strategies: Sequence[Strategy]) -> None:
         """Put *strategies* around what it was decorated with."""
-        self.plan = Plan.around(self.func, tuple(strategies))
+        plan = Plan.around(self.func, tuple(strategies))
+        self.repeats = any(strategy.repeats for strategy in plan.strategies)
+        if self.repeats:
+            attempt = whole_at_every_attempt(plan.func, is_async=self.is_async)
+            plan = Plan(attempt, plan.strategies, plan.endpoint)
+        self.plan = plan
         self.plan.hub.forward_to(self.integration.hub)
         self.plan.budget_at = self.integration.retry_budget_at
 
@@ -308,6 +314,8 @@ class Endpoint:
             args, kwargs = self.arguments.convert(args, kwargs)
             with self._begin(declaration, args, kwargs) as ongoing:
                 api = ongoing.api
+                if self.repeats:
+                    args, kwargs = ongoing.bodies.watch(args, kwargs)
                 answer = self._target(api)(api, *args, **kwargs)
                 return self._convert(answer, ongoing)
 
@@ -315,6 +323,8 @@ class Endpoint:
             args, kwargs = self.arguments.convert(args, kwargs)
             with self._begin(declaration, args, kwargs) as ongoing:
                 api = ongoing.api
+                if self.repeats:
+                    args, kwargs = ongoing.bodies.watch(args, kwargs)
                 answer = await self._target(api)(api, *args, **kwargs)
                 return self._convert(answer, ongoing)
 
@@ -338,31 +348,44 @@ class Endpoint:
             )
             raise TypeError(msg)
         api = declaration.api_for(self, args, kwargs)
-        return OngoingCall(self, api, declaration.stats_of(self))
-
-    def _convert(self, answer: Any, ongoing: "OngoingCall") -> Any:
-        api = ongoing.api
         secret = (api.credentials, self.extras.secrets)
         place = Place(self._title, api.url.geturl(), secret)
-        return self.schema.convert(answer, ongoing.exchange, place)
+        return OngoingCall(self, api, declaration.stats_of(self), Bodies(place))
+
+    def _convert(self, answer: Any, ongoing: "OngoingCall") -> Any:
+        return self.schema.convert(answer, ongoing.exchange, ongoing.bodies.place)
 
 
 class OngoingCall:
     """One call of *endpoint*, which notes at its end how it went."""
 
     # Written by hand: two nested generators took a third of the time of a call.
-    __slots__ = ("_endpoint", "_noted", "_start", "_stats", "api", "exchange")
+    __slots__ = (
+        "_endpoint",
+        "_noted",
+        "_start",
+        "_stats",
+        "_watched",
+        "api",
+        "bodies",
+        "exchange",
+    )
 
-    def __init__(self, endpoint: Endpoint, api: ApiHTTP, stats: EndpointStats) -> None:
+    def __init__(
+        self, endpoint: Endpoint, api: ApiHTTP, stats: EndpointStats, bodies: Bodies
+    ) -> None:
         self.api = api
         self.exchange = Exchange()
         self.exchange.prepare = endpoint.extras.for_call(api)
         self._endpoint = endpoint
         self._stats = stats
+        self.bodies = bodies
         self._noted = Temporarily(EXCHANGE, self.exchange)
+        self._watched = Temporarily(BODIES, bodies)
 
     def __enter__(self) -> Self:
         self._noted.__enter__()
+        self._watched.__enter__()
         self._start = time.perf_counter()
         return self
 
@@ -373,6 +396,7 @@ class OngoingCall:
         traceback: TracebackType | None,
     ) -> None:
         duration = time.perf_counter() - self._start
+        self._watched.__exit__(exc_type, exc, traceback)
         self._noted.__exit__(exc_type, exc, traceback)
         # A call that was cancelled says nothing about the other side.
         if exc is None or isinstance(exc, Exception):
