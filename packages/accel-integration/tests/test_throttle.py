@@ -7,10 +7,23 @@ import threading
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from accel_integration import ThrottlingError, sp
+from accel_integration import MemoryStore, ThrottlingError, sp
 from accel_integration.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["alone", "in a store"])
+def throttling(request):
+    """Make throttles, which do the same wherever they have their state."""
+
+    def make(*args, clock=None, **options):
+        clock = FakeClock() if clock is None else clock
+        if request.param == "in a store":
+            options["store"] = MemoryStore(clock=clock)
+        return sp.Throttling(*args, **options, clock=clock)
+
+    return make
 
 
 async def ok():
@@ -24,15 +37,15 @@ async def count_admitted(call, times):
     return results.count("ok")
 
 
-async def test_admits_as_many_at_once_as_in_a_second():
-    call = sp.Throttling(10, clock=FakeClock())(ok)
+async def test_admits_as_many_at_once_as_in_a_second(throttling):
+    call = throttling(10)(ok)
 
     assert await count_admitted(call, 15) == 10
 
 
-async def test_lets_one_more_through_per_interval():
+async def test_lets_one_more_through_per_interval(throttling):
     clock = FakeClock()
-    call = sp.Throttling(10, clock=clock)(ok)
+    call = throttling(10, clock=clock)(ok)
     await count_admitted(call, 10)
 
     clock.advance(0.25)
@@ -40,14 +53,24 @@ async def test_lets_one_more_through_per_interval():
     assert await count_admitted(call, 10) == 2
 
 
-async def test_burst_may_be_smaller_than_the_rate():
-    call = sp.Throttling(10, burst=1, clock=FakeClock())(ok)
+async def test_a_long_pause_allows_no_more_than_one_burst(throttling):
+    clock = FakeClock()
+    call = throttling(2, burst=3, clock=clock)(ok)
+    await call()
+
+    clock.advance(3600)
+
+    assert await count_admitted(call, 10) == 3
+
+
+async def test_burst_may_be_smaller_than_the_rate(throttling):
+    call = throttling(10, burst=1)(ok)
 
     assert await count_admitted(call, 5) == 1
 
 
-async def test_rejection_says_when_the_next_call_is_free():
-    call = sp.Throttling(2, burst=1, clock=FakeClock())(ok)
+async def test_rejection_says_when_the_next_call_is_free(throttling):
+    call = throttling(2, burst=1)(ok)
     await call()
 
     with pytest.raises(
@@ -59,18 +82,18 @@ async def test_rejection_says_when_the_next_call_is_free():
     assert caught.value.http_status == 429
 
 
-async def test_rate_may_be_less_than_one():
+async def test_rate_may_be_less_than_one(throttling):
     clock = FakeClock()
-    call = sp.Throttling(0.5, clock=clock)(ok)
+    call = throttling(0.5, clock=clock)(ok)
 
     assert await count_admitted(call, 3) == 1
     clock.advance(2)
     assert await count_admitted(call, 3) == 1
 
 
-async def test_waits_for_its_turn_up_to_max_wait():
+async def test_waits_for_its_turn_up_to_max_wait(throttling):
     clock = FakeClock(auto=False)
-    call = sp.Throttling(1, burst=1, max_wait=2, clock=clock)(ok)
+    call = throttling(1, burst=1, max_wait=2, clock=clock)(ok)
 
     tasks = [asyncio.create_task(call()) for _ in range(5)]
     await asyncio.sleep(0)
@@ -83,6 +106,16 @@ async def test_waits_for_its_turn_up_to_max_wait():
     assert waits == pytest.approx([1, 2], abs=0.01)
     assert results.count("ok") == 3
     assert sum(isinstance(r, ThrottlingError) for r in results) == 2
+
+
+def test_threads_wait_for_their_turn_up_to_max_wait(throttling):
+    clock = FakeClock()
+    call = throttling(10, burst=1, max_wait=0.1, clock=clock)(len)
+
+    assert [call("a"), call("bb"), call("ccc")] == [1, 2, 3]
+
+    # One that sleeps moves the clock, so that each finds the one before it gone.
+    assert clock.sleeps == pytest.approx([0.1, 0.1], abs=1e-3)
 
 
 async def test_a_cancelled_wait_gives_its_turn_back():
@@ -101,8 +134,8 @@ async def test_a_cancelled_wait_gives_its_turn_back():
     assert await second == "ok"
 
 
-async def test_a_listener_may_make_calls_of_its_own():
-    throttle = sp.Throttling(1, burst=1, clock=FakeClock())
+async def test_a_listener_may_make_calls_of_its_own(throttling):
+    throttle = throttling(1, burst=1)
     call = throttle(len)
     heard = []
 
@@ -120,9 +153,9 @@ async def test_a_listener_may_make_calls_of_its_own():
     assert heard == ["throttled"] * 3
 
 
-def test_threads_share_one_rate():
+def test_threads_share_one_rate(throttling):
     call_count = []
-    throttle = sp.Throttling(50, clock=FakeClock())
+    throttle = throttling(50)
 
     @throttle
     def call():
@@ -168,10 +201,8 @@ def test_no_interval_ever_sees_more_than_burst_and_rate_allow(rate, burst, gaps)
             assert last - first + 1 <= allowed + 0.01
 
 
-async def test_each_key_has_a_rate_of_its_own():
-    throttle = sp.Throttling(
-        1, burst=1, key=lambda tenant, _=None: tenant, clock=FakeClock()
-    )
+async def test_each_key_has_a_rate_of_its_own(throttling):
+    throttle = throttling(1, burst=1, key=lambda tenant, _=None: tenant)
 
     @throttle
     async def call(tenant, _=None):
