@@ -23,6 +23,9 @@ from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Timeout"]
 
+# What `DEADLINE` was before it is set.
+NO_DEADLINE = (Token.MISSING, None)
+
 
 class Timeout(Strategy):
     """Give up on a call that takes longer than *seconds*.
@@ -262,7 +265,7 @@ class AsyncLimit(Limit):
         else:  # The usual case, without a call for it.
             queue.append(entry)
         token = DEADLINE.set(entry)
-        if before is None and token.old_value is Token.MISSING:  # As usual, again.
+        if before is None and token.old_value in NO_DEADLINE:  # As usual, again.
             entry.outer, entry.token = None, token
         else:
             announce(entry, before, token)
