@@ -9,6 +9,7 @@ import pytest
 
 from accel_integration import (
     CircuitBreakerError,
+    MemoryStore,
     StabilityTimeoutError,
     ThrottlingError,
     sp,
@@ -21,6 +22,13 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def clock():
     return FakeClock()
+
+
+@pytest.fixture(params=["alone", "in a store"])
+def place(request, clock):
+    """Where a circuit is and what its time is, which makes no difference."""
+    store = MemoryStore(clock=clock) if request.param == "in a store" else None
+    return {"store": store, "clock": clock}
 
 
 class Upstream:
@@ -49,9 +57,9 @@ async def trip(call, upstream, times=3):
     upstream.error = None
 
 
-async def test_opens_after_failures_in_a_row_and_says_for_how_long(clock):
+async def test_opens_after_failures_in_a_row_and_says_for_how_long(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+    breaker = sp.CircuitBreaker(3, 10, **place)
     call = breaker(upstream)
     await trip(call, upstream)
     clock.advance(4)
@@ -65,9 +73,9 @@ async def test_opens_after_failures_in_a_row_and_says_for_how_long(clock):
     assert upstream.calls == 3
 
 
-async def test_a_success_ends_a_row_of_failures(clock):
+async def test_a_success_ends_a_row_of_failures(place):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(3, clock=clock)
+    breaker = sp.CircuitBreaker(3, **place)
     call = breaker(upstream)
 
     for _ in range(100):
@@ -78,9 +86,9 @@ async def test_a_success_ends_a_row_of_failures(clock):
 
 
 @pytest.mark.parametrize("probes", [1, 3])
-async def test_half_open_lets_exactly_the_probes_through(clock, probes):
+async def test_half_open_lets_exactly_the_probes_through(place, clock, probes):
     upstream = Upstream()
-    call = sp.CircuitBreaker(1, 10, probes=probes, clock=clock)(upstream)
+    call = sp.CircuitBreaker(1, 10, probes=probes, **place)(upstream)
     await trip(call, upstream, times=1)
     clock.advance(10)
     upstream.calls, upstream.gate = 0, asyncio.Event()
@@ -95,9 +103,9 @@ async def test_half_open_lets_exactly_the_probes_through(clock, probes):
     assert sum(isinstance(r, CircuitBreakerError) for r in results) == 50 - probes
 
 
-async def test_closes_once_all_probes_succeed(clock):
+async def test_closes_once_all_probes_succeed(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(1, 10, probes=2, clock=clock)
+    breaker = sp.CircuitBreaker(1, 10, probes=2, **place)
     call = breaker(upstream)
     await trip(call, upstream, times=1)
     clock.advance(10)
@@ -109,9 +117,9 @@ async def test_closes_once_all_probes_succeed(clock):
     assert breaker.state == "closed"
 
 
-async def test_a_failed_probe_opens_it_again_for_the_whole_time(clock):
+async def test_a_failed_probe_opens_it_again_for_the_whole_time(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    breaker = sp.CircuitBreaker(1, 10, **place)
     call = breaker(upstream)
     await trip(call, upstream, times=1)
     clock.advance(10)
@@ -123,9 +131,9 @@ async def test_a_failed_probe_opens_it_again_for_the_whole_time(clock):
     assert breaker.state == "open"
 
 
-async def test_a_success_from_before_the_trip_does_not_close_it(clock):
+async def test_a_success_from_before_the_trip_does_not_close_it(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(3, 10, clock=clock)
+    breaker = sp.CircuitBreaker(3, 10, **place)
     call = breaker(upstream)
     upstream.gate = asyncio.Event()
     slow = asyncio.create_task(call())
@@ -140,9 +148,9 @@ async def test_a_success_from_before_the_trip_does_not_close_it(clock):
     assert breaker.state == "half_open"
 
 
-async def test_a_failure_from_before_the_trip_does_not_reopen_it(clock):
+async def test_a_failure_from_before_the_trip_does_not_reopen_it(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    breaker = sp.CircuitBreaker(1, 10, **place)
     call = breaker(upstream)
     upstream.gate, upstream.error = asyncio.Event(), OSError("late")
     slow = asyncio.create_task(call())
@@ -159,10 +167,10 @@ async def test_a_failure_from_before_the_trip_does_not_reopen_it(clock):
     assert breaker.state == "closed"
 
 
-async def test_cancellation_is_no_failure(clock):
+async def test_cancellation_is_no_failure(place):
     upstream = Upstream()
     upstream.gate = asyncio.Event()
-    breaker = sp.CircuitBreaker(1, clock=clock)
+    breaker = sp.CircuitBreaker(1, **place)
     call = breaker(upstream)
 
     for _ in range(5):
@@ -175,9 +183,9 @@ async def test_cancellation_is_no_failure(clock):
     assert breaker.state == "closed"
 
 
-async def test_a_cancelled_probe_gives_its_place_back(clock):
+async def test_a_cancelled_probe_gives_its_place_back(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    breaker = sp.CircuitBreaker(1, 10, **place)
     call = breaker(upstream)
     await trip(call, upstream, times=1)
     clock.advance(10)
@@ -193,9 +201,9 @@ async def test_a_cancelled_probe_gives_its_place_back(clock):
     assert breaker.state == "closed"
 
 
-async def test_a_probe_that_never_answers_loses_its_lease(clock):
+async def test_a_probe_that_never_answers_loses_its_lease(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    breaker = sp.CircuitBreaker(1, 10, **place)
     call = breaker(upstream)
     await trip(call, upstream, times=1)
     clock.advance(10)
@@ -220,10 +228,10 @@ async def test_a_probe_that_never_answers_loses_its_lease(clock):
 @pytest.mark.parametrize(
     "error", [KeyError("x"), TypeError("x"), ThrottlingError("it", 1, 1)]
 )
-async def test_mistakes_and_rejections_do_not_count(clock, error):
+async def test_mistakes_and_rejections_do_not_count(place, error):
     upstream = Upstream()
     upstream.error = error
-    breaker = sp.CircuitBreaker(1, clock=clock)
+    breaker = sp.CircuitBreaker(1, **place)
 
     for _ in range(3):
         with pytest.raises(type(error)):
@@ -233,8 +241,8 @@ async def test_mistakes_and_rejections_do_not_count(clock, error):
 
 
 @pytest.mark.parametrize("fused", [True, False])
-async def test_an_outer_timeout_counts_as_a_failure(clock, fused):
-    breaker = sp.CircuitBreaker(2, clock=clock)
+async def test_an_outer_timeout_counts_as_a_failure(place, fused):
+    breaker = sp.CircuitBreaker(2, **place)
 
     @breaker
     async def hang():
@@ -247,12 +255,14 @@ async def test_an_outer_timeout_counts_as_a_failure(clock, fused):
     for _ in range(2):
         with pytest.raises(StabilityTimeoutError):
             await call()
+        # A store hears of it in the background, since nobody can wait for it.
+        await asyncio.sleep(0)
 
     assert breaker.state == ("open" if fused else "closed")
 
 
-def test_an_outer_timeout_counts_for_sync_functions_at_once(clock):
-    breaker = sp.CircuitBreaker(2, clock=clock)
+def test_an_outer_timeout_counts_for_sync_functions_at_once(place):
+    breaker = sp.CircuitBreaker(2, **place)
     done = threading.Event()
 
     @sp.Timeout(0.01, abandon=True)
@@ -270,8 +280,8 @@ def test_an_outer_timeout_counts_for_sync_functions_at_once(clock):
     assert breaker.state == "open"
 
 
-def test_sync_functions_share_one_circuit_among_threads(clock):
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+def test_sync_functions_share_one_circuit_among_threads(place, clock):
+    breaker = sp.CircuitBreaker(1, 10, **place)
     calls, gate = [], threading.Event()
 
     @breaker
@@ -305,9 +315,9 @@ def test_sync_functions_share_one_circuit_among_threads(clock):
     assert breaker.state == "closed"
 
 
-async def test_isolate_refuses_everything_until_close(clock):
+async def test_isolate_refuses_everything_until_close(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(clock=clock)
+    breaker = sp.CircuitBreaker(**place)
     call = breaker(upstream)
 
     breaker.isolate()
@@ -323,8 +333,8 @@ async def test_isolate_refuses_everything_until_close(clock):
     assert await call() == "ok"
 
 
-async def test_isolate_holds_for_places_that_come_later(clock):
-    breaker = sp.CircuitBreaker(clock=clock)
+async def test_isolate_holds_for_places_that_come_later(place):
+    breaker = sp.CircuitBreaker(**place)
     breaker.isolate()
 
     call = breaker(Upstream())
@@ -333,8 +343,8 @@ async def test_isolate_holds_for_places_that_come_later(clock):
         await call()
 
 
-async def test_one_bad_origin_does_not_open_the_others(clock):
-    breaker = sp.CircuitBreaker(1, clock=clock)
+async def test_one_bad_origin_does_not_open_the_others(place):
+    breaker = sp.CircuitBreaker(1, **place)
 
     class Api:
         def __init__(self, origin):
@@ -355,8 +365,8 @@ async def test_one_bad_origin_does_not_open_the_others(clock):
     assert breaker.state == "open"
 
 
-def test_origins_are_told_apart_for_sync_functions_too(clock):
-    breaker = sp.CircuitBreaker(1, clock=clock)
+def test_origins_are_told_apart_for_sync_functions_too(place):
+    breaker = sp.CircuitBreaker(1, **place)
 
     class Api:
         def __init__(self, origin):
@@ -373,8 +383,8 @@ def test_origins_are_told_apart_for_sync_functions_too(clock):
     assert fetch(Api("http://good")) is None
 
 
-async def test_two_functions_do_not_share_a_circuit(clock):
-    breaker = sp.CircuitBreaker(1, clock=clock)
+async def test_two_functions_do_not_share_a_circuit(place):
+    breaker = sp.CircuitBreaker(1, **place)
     first, second = Upstream(), Upstream()
 
     @breaker
@@ -390,9 +400,9 @@ async def test_two_functions_do_not_share_a_circuit(clock):
     assert await b() == "ok"
 
 
-async def test_failure_rate_needs_enough_calls(clock):
+async def test_failure_rate_needs_enough_calls(place):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=10, window=10, clock=clock)
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=10, window=10, **place)
     call = breaker(upstream)
 
     await trip(call, upstream, times=9)
@@ -401,9 +411,9 @@ async def test_failure_rate_needs_enough_calls(clock):
     assert breaker.state == "open"
 
 
-async def test_failure_rate_counts_a_share_not_a_row(clock):
+async def test_failure_rate_counts_a_share_not_a_row(place):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=10, window=10, clock=clock)
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=10, window=10, **place)
     call = breaker(upstream)
 
     for _ in range(30):
@@ -414,9 +424,9 @@ async def test_failure_rate_counts_a_share_not_a_row(clock):
     assert breaker.state == "closed"
 
 
-async def test_window_forgets_old_failures(clock):
+async def test_window_forgets_old_failures(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, window=10, clock=clock)
+    breaker = sp.CircuitBreaker(failure_rate=0.5, min_calls=4, window=10, **place)
     call = breaker(upstream)
     await trip(call, upstream, times=3)
     clock.advance(11)
@@ -426,8 +436,8 @@ async def test_window_forgets_old_failures(clock):
     assert breaker.state == "closed"
 
 
-async def test_slow_calls_count_as_failures(clock):
-    breaker = sp.CircuitBreaker(2, slow_call=1, clock=clock)
+async def test_slow_calls_count_as_failures(place, clock):
+    breaker = sp.CircuitBreaker(2, slow_call=1, **place)
 
     @breaker
     async def slow(seconds):
@@ -438,6 +448,20 @@ async def test_slow_calls_count_as_failures(clock):
     assert breaker.state == "closed"
     assert await slow(2) == "ok"
 
+    assert breaker.state == "open"
+
+
+async def test_a_result_counts_by_its_status(place):
+    breaker = sp.CircuitBreaker(1, statuses={503}, **place)
+    replies = iter([httpx.Response(200), httpx.Response(503)])
+
+    @breaker
+    async def fetch():
+        return next(replies)
+
+    await fetch()
+    assert breaker.state == "closed"
+    await fetch()
     assert breaker.state == "open"
 
 
