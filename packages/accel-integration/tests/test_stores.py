@@ -27,6 +27,7 @@ from accel_integration import (
     sp,
 )
 from accel_integration._scripts import ADMIT, FORCE, RESERVE, SETTLE, Script
+from accel_integration._stores import StoreDownError
 from accel_integration.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -338,6 +339,264 @@ async def test_key_alone_makes_functions_share_a_circuit():
 
     with pytest.raises(CircuitBreakerError):
         await breaker(ok)()
+
+
+# What a process knows -------------------------------------------------------------
+
+
+class Remote(MemoryStore):
+    """A store that counts what it is asked, and may be out of reach."""
+
+    def __init__(self, clock, *, refresh=1.0, fail="local"):
+        super().__init__(clock=clock)
+        self.refresh = refresh
+        self.fail = fail
+        self.asked = 0
+        self.is_down = False
+
+    def run(self, script, name, *args):
+        self.asked += 1
+        if self.is_down:
+            raise StoreDownError
+        return super().run(script, name, *args)
+
+
+def act(outcome):
+    """Return *outcome*, or raise it."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def failures_of(call, times):
+    for _ in range(times):
+        with pytest.raises(ConnectionError):
+            call(ConnectionError())
+
+
+def refusal_of(call):
+    with pytest.raises(CircuitBreakerError) as caught:
+        call("ok")
+    return caught.value.retry_after
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+def breaker_in(store, *args, **options):
+    clock = store._clock
+    return sp.CircuitBreaker(*args, key="api", store=store, clock=clock, **options)
+
+
+def test_closed_circuit_costs_one_question_per_refresh(clock):
+    store = Remote(clock, refresh=1)
+    call = breaker_in(store)(act)
+
+    asked = []
+    for _ in range(6):
+        call("ok")
+        asked.append(store.asked)
+        clock.advance(0.5)
+
+    assert asked == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("seconds", [0.999, 1])
+def test_opening_elsewhere_is_noticed_after_the_refresh(clock, seconds):
+    store = Remote(clock, refresh=1)
+    here, elsewhere = breaker_in(store, 1)(act), breaker_in(store, 1)(act)
+    here("ok")
+    failures_of(elsewhere, 1)
+
+    clock.advance(seconds)
+
+    if seconds < 1:
+        assert here("ok") == "ok"
+    else:
+        assert refusal_of(here) == 9
+
+
+def test_open_circuit_is_asked_for_once_per_refresh_and_at_its_end(clock):
+    store = Remote(clock, refresh=60)
+    call = breaker_in(store, 1, 10)(act)
+    failures_of(call, 1)
+    asked = store.asked
+
+    waits = []
+    for _ in range(3):
+        waits.append(refusal_of(call))
+        clock.advance(3)
+    assert (waits, store.asked) == ([10, 7, 4], asked)
+    clock.advance(1)
+
+    assert call("ok") == "ok"
+    assert store.asked == asked + 2
+
+
+def test_open_circuit_that_somebody_closes_is_noticed_after_the_refresh(clock):
+    store = Remote(clock, refresh=1)
+    here, elsewhere = breaker_in(store, 1, 60), breaker_in(store, 1, 60)
+    call = here(act)
+    elsewhere(act)
+    failures_of(call, 1)
+    elsewhere.close()
+
+    assert refusal_of(call) == 60
+    clock.advance(1)
+
+    assert call("ok") == "ok"
+
+
+def test_isolation_elsewhere_holds_for_a_refresh_without_a_question(clock):
+    store = Remote(clock, refresh=1)
+    here, elsewhere = breaker_in(store), breaker_in(store)
+    call = here(act)
+    elsewhere(act)
+    elsewhere.isolate()
+    assert refusal_of(call) is None
+    asked = store.asked
+    elsewhere.close()
+
+    assert refusal_of(call) is None
+    assert here.state == "isolated"
+    assert store.asked == asked + 1
+    clock.advance(1)
+
+    assert call("ok") == "ok"
+
+
+def test_success_ends_a_row_that_was_known_of(clock):
+    store = Remote(clock, refresh=60)
+    call = breaker_in(store, 2)(act)
+    failures_of(call, 1)
+    asked = store.asked
+
+    call("ok")
+    call("ok")
+
+    # The second one has nothing to say any more.
+    assert store.asked == asked + 1
+    failures_of(call, 1)
+    assert call("ok") == "ok"
+
+
+def test_mistakes_and_closed_circuits_cost_no_further_question(clock):
+    store = Remote(clock, refresh=60)
+    call = breaker_in(store, 2)(act)
+    call("ok")
+
+    for _ in range(3):
+        with pytest.raises(TypeError):
+            call(TypeError())
+
+    assert store.asked == 1
+
+
+def test_successes_that_were_not_sent_wait_for_the_store_to_return(clock):
+    store = Remote(clock, refresh=0)
+    call = breaker_in(store, failure_rate=0.5, min_calls=4)(act)
+    for _ in range(6):
+        call("ok")
+    store.is_down = True
+    call("ok")
+    store.is_down = False
+
+    failures_of(call, 5)
+
+    assert call("ok") == "ok"
+
+
+@pytest.mark.parametrize("fail", ["local", "open", "closed"])
+def test_isolated_by_hand_it_refuses_without_its_store_too(clock, fail):
+    store = Remote(clock, fail=fail)
+    breaker = breaker_in(store)
+    call = breaker(act)
+    store.is_down = True
+
+    breaker.isolate()
+
+    assert breaker.state == "isolated"
+    assert refusal_of(call) is None
+
+
+@pytest.mark.parametrize(
+    ("fail", "refused"), [("open", None), ("local", 7), ("closed", 1)]
+)
+def test_what_was_open_when_the_store_was_lost(clock, fail, refused):
+    store = Remote(clock, refresh=1, fail=fail)
+    call = breaker_in(store, 1, 10)(act)
+    failures_of(call, 1)
+    store.is_down = True
+
+    clock.advance(3)
+
+    if refused is None:
+        assert call("ok") == "ok"
+    else:
+        assert refusal_of(call) == refused
+
+
+def test_what_was_isolated_when_the_store_was_lost_stays_so(clock):
+    store = Remote(clock, refresh=1)
+    here, elsewhere = breaker_in(store), breaker_in(store)
+    call = here(act)
+    elsewhere(act)
+    elsewhere.isolate()
+    assert refusal_of(call) is None
+    store.is_down = True
+
+    clock.advance(3)
+
+    assert refusal_of(call) is None
+
+
+def test_circuit_without_its_store_opens_probes_and_closes_alone(clock):
+    store = Remote(clock, refresh=0)
+    breaker = breaker_in(store, 2, 10, probes=2)
+    call = breaker(act)
+    store.is_down = True
+
+    failures_of(call, 1)
+    call("ok")
+    failures_of(call, 1)
+    assert breaker.state == "closed"
+    failures_of(call, 1)
+    assert refusal_of(call) == 10
+    clock.advance(10)
+    with pytest.raises(TypeError):
+        call(TypeError())
+    call("ok")
+    assert breaker.state == "half_open"
+    call("ok")
+
+    assert breaker.state == "closed"
+
+
+def test_failures_of_calls_that_lost_the_store_meanwhile_count(clock):
+    store = Remote(clock, refresh=1)
+    call = breaker_in(store, 2, 10)(act)
+    call("ok")
+    store.is_down = True
+
+    failures_of(call, 2)
+    clock.advance(1)
+
+    assert refusal_of(call) == 9
+
+
+def test_the_store_decides_again_when_it_is_back(clock):
+    store = Remote(clock, refresh=0)
+    breaker = breaker_in(store, 1, 60)
+    call = breaker(act)
+    store.is_down = True
+    failures_of(call, 1)
+    assert breaker.state == "open"
+    store.is_down = False
+
+    assert call("ok") == "ok"
+    assert breaker.state == "closed"
 
 
 # Four processes ------------------------------------------------------------------
