@@ -1,8 +1,10 @@
 """One fused function does what separate wrappers would do, whatever the stack."""
 
 import asyncio
+import traceback
 import warnings
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from accel_integration import sp
@@ -145,3 +147,20 @@ def test_sync_and_async_functions_are_treated_alike(stack, script):
         called = logged(stack, script, unchanged)
 
     assert awaited == called
+
+
+def test_traceback_names_the_function_whose_strategies_it_passes():
+    def first():
+        raise KeyError
+
+    def second():
+        raise KeyError
+
+    def lines_of(func):
+        with pytest.raises(KeyError) as caught:
+            sp.Timeout(60)(sp.RetryPattern()(func))()
+        return "".join(traceback.format_tb(caught.tb))
+
+    assert "stability of" in lines_of(first)
+    assert "locals>.first>" in lines_of(first)
+    assert "locals>.second>" in lines_of(second)

@@ -1,6 +1,8 @@
 """Retries ask again when it may help, and know when to stop."""
 
 import random
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -308,6 +310,27 @@ def test_jitter_stays_within_its_bounds(jitter, attempt, last, seed):
     wait = retry.wait_before(attempt, last)
 
     assert lowest <= wait <= highest
+
+
+def test_processes_forked_from_one_wait_for_different_times():
+    program = """
+import os
+from accel_integration import sp
+
+retry = sp.RetryPattern(9, 1, jitter="full")
+retry.wait_before(1, 0)
+for _ in range(3):
+    if os.fork() == 0:
+        print(retry.wait_before(1, 0))
+        break
+    os.wait()
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert len(set(done.stdout.split())) == 3
 
 
 async def test_budget_bounds_the_retries_of_many_calls():

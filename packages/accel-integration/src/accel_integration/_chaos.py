@@ -8,7 +8,7 @@ from typing import Any
 
 from accel_integration._context import Clock, Seconds, time_left
 from accel_integration._parameters import not_negative, share
-from accel_integration._strategy import Strategy
+from accel_integration._strategy import RANDOM, Strategy
 from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Chaos"]
@@ -47,7 +47,7 @@ class Chaos(Strategy):
         self.latency_rate = share("latency_rate", latency_rate, may_be_zero=True)
         self.latency = not_negative("latency", latency)
         self.enabled = enabled
-        self.rng = rng or random.Random()  # noqa: S311 - it guards nothing
+        self.rng = rng or RANDOM
 
     def describe(self) -> str:
         text = f"fails {self.error_rate:.0%} of the calls on purpose"

@@ -31,7 +31,7 @@ from accel_integration._outcome import (
 from accel_integration._parameters import at_least, not_negative, one_of
 from accel_integration._steps import Steps, drive, drive_async
 from accel_integration._stores import MemoryStore, Store, check_store
-from accel_integration._strategy import Strategy
+from accel_integration._strategy import RANDOM, Strategy
 from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Backoff", "Jitter", "RetryPattern"]
@@ -113,7 +113,7 @@ class RetryPattern(Strategy):
         self.statuses = statuses_of(statuses)
         self.retry_after = retry_after
         self.budget = budget
-        self.rng = rng or random.Random()  # noqa: S311 - it spreads load, no secrets
+        self.rng = rng or RANDOM
 
     def describe(self) -> str:
         text = f"tries up to {self.max_attempts} times, {self.delay:g} s apart"

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import random
 import time
 import warnings
 from collections.abc import Callable
@@ -12,13 +13,17 @@ from accel_integration._events import Hub, Listener, Unsubscribe
 from accel_integration._parameters import name_or_none
 from accel_integration._weaver import Body, Weaver
 
-__all__ = ["OrderWarning", "Plan", "StatefulStrategy", "Strategy", "plan_of"]
+__all__ = ["RANDOM", "OrderWarning", "Plan", "StatefulStrategy", "Strategy", "plan_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 
 MARKER = "__accel_plan__"
+
+# The system's, since the processes forked from one would go on with the same numbers,
+# and retry at the same moments.
+RANDOM = random.SystemRandom()
 
 
 class OrderWarning(UserWarning):

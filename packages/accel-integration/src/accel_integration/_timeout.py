@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Token
 from typing import Any
 
-from accel_integration._context import DEADLINE, Seconds
+from accel_integration._context import DEADLINE, Scope, Seconds
 from accel_integration._events import CallTimedOut, Hub
 from accel_integration._parameters import positive
 from accel_integration._strategy import Strategy
@@ -67,11 +67,11 @@ class Timeout(Strategy):
         return None
 
     def weave(self, weaver: Weaver, body: Body) -> None:
-        hub = Hub(self.hub, weaver.hub)
+        hub, scope = Hub(self.hub, weaver.hub), weaver.scope
         kind: type[Limit] = AsyncLimit
         if not weaver.is_async:
             kind = AbandoningLimit if self.abandon else SyncLimit
-        limit = kind(self.seconds, str(weaver.scope), lambda: self._tell(hub, weaver))
+        limit = kind(self.seconds, str(scope), lambda: self._tell(hub, scope))
         name = weaver.bind("limit", limit)
         if isinstance(limit, SyncLimit):
             self._weave_deadline(weaver, body, name)
@@ -134,8 +134,8 @@ class Timeout(Strategy):
         ):
             weaver.line(f"raise {limit}.error()")
 
-    def _tell(self, hub: Hub, weaver: Weaver) -> None:
-        hub.tell(CallTimedOut, weaver.scope, seconds=self.seconds)
+    def _tell(self, hub: Hub, scope: Scope) -> None:
+        hub.tell(CallTimedOut, scope, seconds=self.seconds)
 
 
 class Entry(float):

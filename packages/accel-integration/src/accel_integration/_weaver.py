@@ -5,8 +5,11 @@ every wrapper is a coroutine of its own. Only the lines are ours: names of the u
 never enter the source, they are bound as globals of the generated function.
 """
 
+import functools
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import CodeType, FunctionType
 from typing import Any
 
 from accel_integration._context import Scope, time_left
@@ -52,6 +55,7 @@ class Weaver:
         # A variable that holds when this attempt began, if nothing has waited since.
         self.began: str | None = None
         self.names: dict[str, Any] = {INNERMOST: func}
+        self._numbers = itertools.count(1)
         self._is_native = is_native
         # Whether a sync Timeout is around the function of which this line is a part.
         self._inherits_deadline = False
@@ -62,13 +66,13 @@ class Weaver:
 
     def bind(self, stem: str, value: object) -> str:
         """Make *value* known to the source; return its name."""
-        name = f"{stem}_{len(self.names)}"
+        name = self.local(stem)
         self.names[name] = value
         return name
 
     def local(self, stem: str) -> str:
         """Return a variable name that nobody else uses."""
-        return self.bind(stem, None)
+        return f"{stem}_{next(self._numbers)}"
 
     def line(self, text: str) -> None:
         """Write one line at the present depth."""
@@ -144,8 +148,20 @@ class Weaver:
         """Write *body*, and return everything as one function."""
         body()
         call = self._source_of("call", self._lines, "*args, **kwargs")
-        source = "\n".join([*self._functions, call])
-        code = compile(source, f"<stability of {self.scope.endpoint}>", "exec")
-        exec(code, self.names)  # noqa: S102 - every line above is ours
+        filename = f"<stability of {self.scope.endpoint}>"
+        for code in compiled("\n".join([*self._functions, call])):
+            # A copy, since the interpreter learns in it what this one function does.
+            own = code.replace(co_filename=filename)
+            self.names[code.co_name] = FunctionType(own, self.names)
         woven: Callable[..., Any] = self.names["call"]
         return woven
+
+
+@functools.lru_cache(maxsize=256)
+def compiled(source: str) -> tuple[CodeType, ...]:
+    """Return the functions of *source*, the same for all that are decorated alike.
+
+    To compile them takes most of the time of a decoration.
+    """
+    module = compile(source, "<stability>", "exec")
+    return tuple(const for const in module.co_consts if isinstance(const, CodeType))
