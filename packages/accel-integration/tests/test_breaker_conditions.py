@@ -134,6 +134,15 @@ def test_without_statuses_exceptions_about_any_status_count(circuit_breaker):
     assert breaker.state == "open"
 
 
+def test_interruption_by_hand_is_no_failure(circuit_breaker):
+    breaker = circuit_breaker(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        breaker(act)(KeyboardInterrupt())
+
+    assert breaker.state == "closed"
+
+
 def test_share_that_is_reached_exactly_opens(circuit_breaker):
     breaker = circuit_breaker(failure_rate=0.5, min_calls=4)
     call = breaker(act)

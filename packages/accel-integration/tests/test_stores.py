@@ -599,6 +599,53 @@ def test_the_store_decides_again_when_it_is_back(clock):
     assert breaker.state == "closed"
 
 
+class Slow(Remote):
+    """A store that answers after a while."""
+
+    is_async = True
+
+    async def run(self, script, name, *args):
+        answer = super().run(script, name, *args)
+        await asyncio.sleep(0)
+        return answer
+
+
+async def test_while_one_call_asks_the_others_go_by_what_is_known(clock):
+    store = Slow(clock, refresh=1)
+    call = breaker_in(store)(ok)
+    await call()
+    clock.advance(1)
+
+    results = await asyncio.gather(*(call() for _ in range(5)))
+
+    assert results == ["ok"] * 5
+    assert store.asked == 2
+
+
+async def test_calls_that_begin_before_anything_is_known_count_all(clock):
+    breaker = breaker_in(Slow(clock, refresh=60), 3)
+    call = breaker(down)
+
+    await asyncio.gather(*(call() for _ in range(3)), return_exceptions=True)
+
+    assert breaker.state == "open"
+
+
+async def test_reports_of_cancelled_calls_are_not_kept(clock):
+    breaker = breaker_in(Slow(clock))
+    circuit = breaker.at("api")
+    task = asyncio.create_task(breaker(asyncio.sleep)(60))
+    await asyncio.sleep(0.001)
+    task.cancel()
+
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.gather(*circuit._background)
+    await asyncio.sleep(0)
+
+    assert not circuit._background
+    assert breaker.state == "closed"
+
+
 # Four processes ------------------------------------------------------------------
 
 WORKER = """
