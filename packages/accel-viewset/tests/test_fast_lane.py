@@ -12,6 +12,7 @@ from sqlalchemy import event, inspect, select, text
 from accel_db.testing import track_queries
 from accel_viewset import DefaultPaginator, FullViewSet
 from accel_viewset._fast_lane import FastLane
+from accel_viewset._keys import Key
 from accel_viewset._rendering import Renderer
 
 from .models import Color, File, Note, Task, Thing, User, db as manager
@@ -86,7 +87,8 @@ class Counting(BaseModel):
 
 
 def lane_of(model, schema):
-    return FastLane.of(Renderer(schema), inspect(model))
+    mapper = inspect(model)
+    return FastLane.of(Renderer(schema), mapper, Key.of(mapper))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -2,9 +2,10 @@
 
 FastAPI leaves a `yield` dependency after the response was sent, unless its user asks
 for another scope. A commit must come earlier, or a response promises what the database
-refused. FastAPI keeps the stack that it unwinds before it sends the response in the
-request's scope under a private key; this module is the only one that knows it. Without
-the key a dependency works as any generator does, and commits in its own teardown.
+refused. FastAPI keeps the stacks that it unwinds before and after it sends the response
+in the request's scope under private keys; this module is the only one that knows them.
+Without the keys a dependency works as any generator does, and commits in its own
+teardown.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 
 BEFORE_RESPONSE = "fastapi_function_astack"
+AFTER_RESPONSE = "fastapi_inner_astack"
 
 
 def http_connection() -> Any:
@@ -27,7 +29,16 @@ def http_connection() -> Any:
 
 def before_response(request: Any) -> AsyncExitStack | None:
     """Return the stack that is unwound before the response to *request* is sent."""
-    stack = getattr(request, "scope", {}).get(BEFORE_RESPONSE)
+    return _stack(request, BEFORE_RESPONSE)
+
+
+def after_response(request: Any) -> AsyncExitStack | None:
+    """Return the stack that is unwound when everything about *request* is done."""
+    return _stack(request, AFTER_RESPONSE)
+
+
+def _stack(request: Any, key: str) -> AsyncExitStack | None:
+    stack = getattr(request, "scope", {}).get(key)
     return stack if isinstance(stack, AsyncExitStack) else None
 
 

@@ -74,6 +74,12 @@ class OrmAsync:
             self._orm.get_list, statement, deep=deep, db_model=db_model
         )
 
+    async def rows(
+        self, statement: Select[Any], parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        """Return the rows of columns that *statement* finds; see `Orm.rows`."""
+        return await self._run(self._orm.rows, statement, parameters)
+
     async def get_item(
         self, model: type[M], pk: object, *, deep: Deep = False
     ) -> M | None:

@@ -1,8 +1,5 @@
 """The session of a request, from the database of its application."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from starlette.requests import HTTPConnection
 
 from accel_db import MainDatabaseManager, OrmAsync
@@ -26,11 +23,10 @@ class AppOrm:
     """Provides the `OrmAsync` of the application, which need not exist at import."""
 
     @classmethod
-    async def aget_orm(cls, request: HTTPConnection) -> AsyncIterator[OrmAsync]:
-        """Provide an `OrmAsync` on `app.state.DATABASE_MANAGER`.
+    async def aget_orm(cls, request: HTTPConnection) -> OrmAsync:
+        """Return an `OrmAsync` on `app.state.DATABASE_MANAGER`, for `Depends`.
 
-        Inside a view set that names its own `database_manager` it is on that one.
+        It is closed together with the request. Inside a view set that names its own
+        `database_manager` it is on that one.
         """
-        provide = asynccontextmanager(manager_of(request).aget_orm)
-        async with provide(request) as aorm:
-            yield aorm
+        return await manager_of(request).orm_of(request)

@@ -4,6 +4,9 @@ Loading objects is most of the cost of a list. Where the schema is flat and read
 but columns, a row of them holds everything. Whether that is so is decided when the view
 set is mounted; what may change later is looked at per call; and what the lane writes is,
 byte for byte, what the plain path writes.
+
+Building a statement and its cache key is most of the cost of reading one row. So the
+statements are built once, and each call brings its values only.
 """
 
 import datetime as dt
@@ -16,9 +19,11 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticSerializationError
-from sqlalchemy import Column
+from sqlalchemy import BigInteger, Column, Select, bindparam, func, select
 from sqlalchemy.orm import ColumnProperty, Mapper
 
+from accel_db import OrmAsync
+from accel_viewset._keys import Key
 from accel_viewset._rendering import Renderer
 from accel_viewset._types import type_of
 
@@ -31,22 +36,77 @@ _DIRECT = frozenset(
 _HARMLESS = frozenset({"from_attributes", "title", "extra"})
 
 
-class FastLane:
-    """Reads and writes the rows of one schema."""
+# Names that no column has: they stand beside those of filters in one statement.
+_KEY, _OFFSET, _LIMIT = "accel_key_{}", "accel_offset", "accel_limit"
 
-    def __init__(self, renderer: Renderer, mapper: Mapper[Any]) -> None:
+
+class FastLane:
+    """Reads and writes the rows of one schema; *order* is that of its lists."""
+
+    def __init__(
+        self, renderer: Renderer, mapper: Mapper[Any], key: Key, order: Sequence[Any]
+    ) -> None:
         self._renderer = renderer
         self._mapper = mapper
         self._names = tuple(renderer.model.model_fields)
-        self.columns = [getattr(mapper.class_, name) for name in self._names]
         self._direct = _direct(renderer.model, mapper)
+        self._key = key
+        self._order = order
+        self.columns = [getattr(mapper.class_, name) for name in self._names]
+        rows = select(*self.columns)
+        names = [_KEY.format(n) for n in range(len(key.names))]
+        pairs = zip(key.columns, names, strict=True)
+        self._row = rows.where(*(column == bindparam(name) for column, name in pairs))
+        self._key_names = names
+        self._part = rows.offset(bindparam(_OFFSET, type_=BigInteger)).limit(
+            bindparam(_LIMIT, type_=BigInteger)
+        )
+        self._ordered_part = self._part.order_by(*order, *key.columns)
+        self._total = select(func.count()).select_from(mapper.class_)
 
     @classmethod
-    def of(cls, renderer: Renderer, mapper: Mapper[Any]) -> "FastLane | None":
+    def of(
+        cls,
+        renderer: Renderer,
+        mapper: Mapper[Any],
+        key: Key,
+        order: Sequence[Any] = (),
+    ) -> "FastLane | None":
         """Return the lane of a schema, or None if it must take the plain path."""
-        if not _is_flat(renderer.model, mapper):
+        # A value of the path may need to be read as another type, as accel-db does it.
+        if not (key.is_typed and _is_flat(renderer.model, mapper)):
             return None
-        return cls(renderer, mapper)
+        return cls(renderer, mapper, key, order)
+
+    async def row(
+        self, aorm: OrmAsync, parts: Sequence[object], where: Sequence[Any]
+    ) -> Any:
+        """Return the row with the key *parts*, if *where* holds for it."""
+        values = dict(zip(self._key_names, parts, strict=True))
+        found = await aorm.rows(_narrowed(self._row, where), values)
+        return found[0] if found else None
+
+    async def part(
+        self,
+        aorm: OrmAsync,
+        where: Sequence[Any],
+        order: Sequence[Any],
+        *,
+        offset: int,
+        limit: int,
+    ) -> Sequence[Any]:
+        """Return *limit* rows, in an order that never changes."""
+        statement = self._ordered_part
+        if order is not self._order:
+            statement = self._part.order_by(*order, *self._key.columns)
+        values = {_OFFSET: offset, _LIMIT: limit}
+        return await aorm.rows(_narrowed(statement, where), values)
+
+    async def total(self, aorm: OrmAsync, where: Sequence[Any]) -> int:
+        """Return how many rows there are."""
+        found = await aorm.rows(_narrowed(self._total, where))
+        total: int = found[0][0]
+        return total
 
     @property
     def is_open(self) -> bool:
@@ -67,6 +127,11 @@ class FastLane:
                 pass
         names = self._names
         return self._renderer.many([dict(zip(names, x, strict=True)) for x in rows])
+
+
+def _narrowed(statement: Select[Any], where: Sequence[Any]) -> Select[Any]:
+    # Even an empty `where()` makes another statement, whose cache key is built anew.
+    return statement.where(*where) if where else statement
 
 
 class _Direct:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
-from sqlalchemy import Column, Select, String, or_
+from sqlalchemy import Column, String, or_
 from sqlalchemy.orm import Mapper
 
 from accel_viewset._types import type_of
@@ -64,10 +64,6 @@ class Selection:
 
     where: list[Any] = field(default_factory=list)
     order: list[Any] = field(default_factory=list)
-
-    def apply(self, statement: Select[Any]) -> Select[Any]:
-        """Return *statement* with the conditions."""
-        return statement.where(*self.where) if self.where else statement
 
 
 class FilterSet:

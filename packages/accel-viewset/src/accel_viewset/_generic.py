@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from sqlalchemy import Select, inspect
+from sqlalchemy import Select, inspect, select
 from sqlalchemy.orm import Mapper
 
 from accel_db import MainDatabaseManager
@@ -181,6 +181,7 @@ class GenericViewSet(BaseViewSet):
         if not hasattr(self, "pydantic_model"):
             raise self._refuse("pydantic_model", "it is missing.")
         self._mapper: Mapper[Any] = mapper
+        self._everything: Select[Any] = select(mapper.class_)
         self._key = Key.of(mapper, key_type)
         self.type_item_id = self._key.annotation
         self.name_pk = self._key.names[0]
@@ -260,8 +261,13 @@ class GenericViewSet(BaseViewSet):
 
     def _set_lane(self) -> None:
         custom = type(self).scope_query is not GenericViewSet.scope_query
-        plain = custom or self._checks_rows or self.deep_schema or self.expand
-        self._lane = None if plain else FastLane.of(self._renderer, self._mapper)
+        self._lane: FastLane | None = None
+        if custom or self._checks_rows or self.deep_schema or self.expand:
+            return
+        # The lane compares columns with what it is given, and reads no text as a number.
+        if self._parents.are_typed:
+            order = self._filters.default.order
+            self._lane = FastLane.of(self._renderer, self._mapper, self._key, order)
 
     def _register_everything(self) -> None:
         for action in actions_of(type(self)):

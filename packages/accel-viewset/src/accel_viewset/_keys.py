@@ -25,13 +25,19 @@ class Key:
     names: tuple[str, ...]
     annotation: Any
     """What a path parameter that carries the key is declared as."""
+    is_typed: bool
+    """Whether what is read from a path has the types of the columns already."""
 
     @classmethod
     def of(cls, mapper: Mapper[Any], annotation: Any = None) -> "Key":
         """Return the key of *mapper*; *annotation* replaces the type of its column."""
         columns = mapper.primary_key
         names = tuple(mapper.get_property_by_column(c).key for c in columns)
-        return cls(mapper, names, annotation or _annotation(columns, names))
+        usual = _annotation(columns, names)
+        is_typed = annotation in {None, usual} and all(
+            python_type(column) is type_of(column) for column in columns
+        )
+        return cls(mapper, names, annotation or usual, is_typed)
 
     @property
     def columns(self) -> Sequence[Any]:

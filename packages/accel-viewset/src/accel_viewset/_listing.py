@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Select
 
 from accel_db import OrmAsync
+from accel_viewset._fast_lane import FastLane
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +19,25 @@ class Listing:
     order: Sequence[Any]
     key: Sequence[Any]
     deep: Any
-    columns: Sequence[Any] | None
-    """What to read instead of objects, if that will do."""
+    lane: FastLane | None
+    """What reads rows instead of objects, if that will do."""
+    where: Sequence[Any]
+    """The conditions of *statement*, all of them, for the lane."""
 
     async def items(self, *, offset: int, limit: int) -> Sequence[Any]:
         """Return the rows at *offset*, in an order that never changes."""
+        if self.lane is not None:
+            return await self.lane.part(
+                self.aorm, self.where, self.order, offset=offset, limit=limit
+            )
         statement = self.statement.order_by(*self.order, *self.key)
         statement = statement.offset(offset).limit(limit)
-        if self.columns is not None:
-            return await self.aorm.get_list(statement.with_only_columns(*self.columns))
         return await self.aorm.get_list(statement, deep=self.deep)
 
     async def total(self) -> int:
         """Return how many rows there are."""
+        if self.lane is not None:
+            return await self.lane.total(self.aorm, self.where)
         return await self.aorm.count(self.statement.with_only_columns(*self.key))
 
     async def after(

@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, create_model
-from sqlalchemy import Select
 from sqlalchemy.orm import Mapper
 
 from accel_viewset._keys import python_type
+from accel_viewset._types import type_of
 
 
 class Parents:
@@ -21,6 +21,8 @@ class Parents:
         self._model = mapper.class_
         self._columns = dict(parents)
         self._types = {}
+        self.are_typed = True
+        """Whether what is read from a path has the types of the columns already."""
         for parameter, name in parents.items():
             if f"{{{parameter}}}" not in prefix:
                 raise ValueError(f"the prefix {prefix!r} has no `{{{parameter}}}`.")
@@ -28,6 +30,7 @@ class Parents:
                 raise ValueError(f"{mapper.class_.__name__} has no column {name!r}.")
             column: Any = mapper.column_attrs[name].columns[0]
             self._types[parameter] = python_type(column)
+            self.are_typed &= python_type(column) is type_of(column)
         self._readers = {n: TypeAdapter[Any](t) for n, t in self._types.items()}
 
     def __bool__(self) -> bool:
@@ -60,11 +63,12 @@ class Parents:
             for parameter, column in self._columns.items()
         }
 
-    def narrow(self, statement: Select[Any], request: Request) -> Select[Any]:
-        """Return *statement* for the rows below the path's parents only."""
+    def where(self, request: Request) -> list[Any]:
+        """Return the conditions for the rows below the path's parents."""
+        if not self._columns:
+            return []
         values = self.values(request)
-        where = (getattr(self._model, name) == v for name, v in values.items())
-        return statement.where(*where)
+        return [getattr(self._model, name) == v for name, v in values.items()]
 
     def extended(self, schema: type[BaseModel]) -> type[BaseModel]:
         """Return *schema* with the columns that the path gives."""

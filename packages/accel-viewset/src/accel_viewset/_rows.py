@@ -11,6 +11,7 @@ from accel_db import DatabaseError, InvalidValue, NotFound, OrmAsync
 from accel_viewset._app_orm import AppOrm
 from accel_viewset._conditional import check_match, etag_of
 from accel_viewset._errors import OutOfScope
+from accel_viewset._fast_lane import FastLane
 from accel_viewset._generic import GenericViewSet
 from accel_viewset._guards import resolved
 
@@ -52,11 +53,17 @@ class Rows(GenericViewSet):
             await self._guards.check_row(request, action, found)
         return found
 
+    @property
+    def _open_lane(self) -> FastLane | None:
+        """Return the fast lane, if there is one that may be taken now."""
+        lane = self._lane
+        return lane if lane is not None and lane.is_open else None
+
     async def _rows(self, request: Request) -> Select[Any]:
         """Return the query for the rows that *request* may see."""
-        statement: Select[Any] = select(self.db_model)
-        if self._parents:
-            statement = self._parents.narrow(statement, request)
+        statement = self._everything
+        if where := self._parents.where(request):
+            statement = statement.where(*where)
         narrowed: Select[Any] = await resolved(self.scope_query(statement, request))
         return narrowed
 

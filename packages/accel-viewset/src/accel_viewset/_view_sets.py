@@ -135,15 +135,21 @@ class ViewSetList(Rows):
         return {"asked": Annotated[Any, Depends(asked)]}
 
     async def _listing(self, request: Request, asked: Asked, aorm: OrmAsync) -> Listing:
-        custom = self.paginator_class is not None and self.paginator_class.is_custom()
-        lane = self._lane if not custom else None
+        lane = self._open_lane
+        if self.paginator_class is not None and self.paginator_class.is_custom():
+            # Its `json` is promised objects.
+            lane = None
+        statement = await self._rows(request)
+        if where := asked.selection.where:
+            statement = statement.where(*where)
         return Listing(
             aorm,
-            asked.selection.apply(await self._rows(request)),
+            statement,
             asked.selection.order,
             self._key.columns,
             self._deep(asked.expand),
-            lane.columns if lane is not None and lane.is_open else None,
+            lane,
+            [*self._parents.where(request), *where] if lane is not None else (),
         )
 
 
@@ -254,13 +260,12 @@ class ViewSetRetrieve(Rows):
     async def _read(
         self, request: Request, item_id: Any, expand: frozenset[str], aorm: OrmAsync
     ) -> bytes:
-        lane = self._lane
-        if lane is None or not lane.is_open:
+        if (lane := self._open_lane) is None:
             found = await self.get_object(request, item_id, aorm, expand=expand)
             return self._one(found, expand)
-        rows = (await self._rows(request)).with_only_columns(*lane.columns)
+        parts, where = self._key.parts(item_id), self._parents.where(request)
         async with self._keyed(item_id, aorm):
-            row = await aorm.get(rows.where(*self._is_row(item_id)))
+            row = await lane.row(aorm, parts, where)
         if row is None:
             raise self._missing(item_id)
         return self._one(row)
