@@ -133,6 +133,51 @@ async def test_no_other_host_gets_what_is_declared(shop):
     assert BASIC not in await shop.moved()
 
 
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://API.Example.com",
+        "https://api.example.com:443/v1",
+        "http://host:80",
+        "http://[::1]:80",
+        "https://user@host",
+        "https://bücher.example",
+        "https://straße.example",
+    ],
+)
+def test_host_may_be_written_as_people_do(library, base_url):
+    shop = Shop(base_url, {"KEY": "the key"})
+    with library.Client() as client:
+        request = client.build_request("GET", str(shop.url))
+
+    Shop.integration.extras.for_call(shop)(request)
+
+    assert request.headers["x-key"] == "the key"
+    assert request.headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://host", "http://host"),
+        ("https://host", "https://host:80"),
+        ("http://host:80", "http://host:8080"),
+        ("https://host", "https://host.evil.example"),
+        ("https://host", "https://host@evil.example"),
+        ("https://bücher.example", "https://bucher.example"),
+    ],
+)
+def test_what_only_looks_like_the_host_gets_nothing(library, base_url, url):
+    shop = Shop(base_url, {"KEY": "the key"})
+    with library.Client() as client:
+        request = client.build_request("GET", url)
+
+    Shop.integration.extras.for_call(shop)(request)
+
+    assert "x-key" not in request.headers
+    assert "authorization" not in request.headers
+
+
 async def test_declared_secrets_are_in_no_error_repr_or_page(library):
     def handler(request):
         return library.Response(200, text=f"{request.headers} fixed secret")

@@ -550,6 +550,23 @@ def test_urls_are_masked(url, masked):
     assert mask_url(url) == masked
 
 
+@pytest.mark.parametrize("token", ["123:ABC/def", "with space", "ключ", "a+b=c&d"])
+async def test_credential_in_a_path_is_masked_as_it_is_written_there(token):
+    class Bot(EndpointsDeclaration):
+        integration = IntegrationHTTP("Bot")
+
+        @integration.endpoint("get", "/bot{token}/send?to={token}")
+        async def send(api: ApiHTTP, token: str) -> User:
+            return await get(api)
+
+    _, client = mocked({"oops": 1}, status=500)
+    async with Bot("http://it", {"token": token}, client) as bot:
+        with pytest.raises(ResponseStatusError) as caught:
+            await bot.send(token)
+
+    assert caught.value.url == "http://it/bot***/send?to=***"
+
+
 # Patterns, errors, events --------------------------------------------------------
 
 

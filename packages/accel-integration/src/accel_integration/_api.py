@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 class HTTPMethod(StrEnum):
@@ -48,8 +49,12 @@ class ApiURL(ParseResult):
 
     @cached_property
     def origin(self) -> str:
-        """The scheme, host and port, without a user or password."""
-        host = self.netloc.rpartition("@")[2]
+        """The scheme, host and port, without a user or password.
+
+        As clients write it: in small letters, without the port that goes without saying.
+        """
+        host = self.netloc.rpartition("@")[2].lower()
+        host = host.removesuffix(USUAL_PORTS.get(self.scheme, ""))
         return f"{self.scheme}://{host}" if host else ""
 
     def geturl(self) -> str:

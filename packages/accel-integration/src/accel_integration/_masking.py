@@ -1,13 +1,22 @@
 """Secrets, and how to show things without them."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import (
+    parse_qsl,
+    quote,
+    quote_plus,
+    urlencode,
+    urlsplit,
+    urlunsplit,
+)
 
 __all__ = ["Credentials", "is_secret_name", "mask_text", "mask_url", "secrets_in"]
 
 MASK = "***"
+quote_all = functools.partial(quote, safe="")
 SHORTEST_SECRET = 4
 
 SECRET_NAME = re.compile(
@@ -34,7 +43,9 @@ class Credentials(dict[str, Any]):
 def secrets_in(credentials: object) -> list[str]:
     """Return the strings in *credentials*, the longest first."""
     found = {text for text in _strings_in(credentials) if len(text) >= SHORTEST_SECRET}
-    return sorted(found, key=len, reverse=True)
+    # In a URL they look otherwise.
+    quoted = {form(text) for text in found for form in (quote, quote_all, quote_plus)}
+    return sorted(found | quoted, key=len, reverse=True)
 
 
 def _strings_in(value: object) -> Iterable[str]:

@@ -53,7 +53,7 @@ class RequestExtras:
             wanted: dict[str, str] = {}
             for part in self.headers:
                 wanted.update(part(api.credentials) if callable(part) else part)
-            if ApiURL.parse(str(request.url)).origin == api.origin:
+            if leads_to(api.url, request.url):
                 self._add(request, wanted)
                 return
             # A redirection may lead anywhere, and takes the headers along.
@@ -82,3 +82,12 @@ class RequestExtras:
             request.headers.setdefault("authorization", text)
         elif self.auth is not None:
             self.auth(request)
+
+
+def leads_to(home: ApiURL, url: Any) -> bool:
+    """Tell whether *url*, of whatever class the client has, is at the host of *home*."""
+    origin = ApiURL.parse(str(url)).origin
+    if home.origin.isascii():
+        return origin == home.origin
+    # Only the client knows how it writes a host with other letters, such as "bücher".
+    return origin == ApiURL.parse(str(type(url)(home.geturl()))).origin
