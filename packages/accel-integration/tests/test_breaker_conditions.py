@@ -156,6 +156,20 @@ def test_share_that_is_reached_exactly_opens(circuit_breaker):
     assert breaker.state == "open"
 
 
+def test_mistakes_count_in_no_share(circuit_breaker):
+    breaker = circuit_breaker(failure_rate=0.5, min_calls=4)
+    call = breaker(act)
+    for _ in range(3):
+        with pytest.raises(TypeError):
+            call(TypeError())
+
+    fail(call, times=3)
+
+    assert breaker.state == "closed"
+    fail(call)
+    assert breaker.state == "open"
+
+
 def test_closing_forgets_the_share_that_opened_it(circuit_breaker, clock):
     breaker = circuit_breaker(
         reset_timeout=1, failure_rate=0.5, min_calls=4, window=100

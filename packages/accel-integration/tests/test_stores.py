@@ -599,6 +599,50 @@ def test_the_store_decides_again_when_it_is_back(clock):
     assert breaker.state == "closed"
 
 
+def test_every_answer_of_the_store_is_relied_on_for_the_refresh(clock):
+    store = Remote(clock, refresh=1)
+    call = breaker_in(store)(act)
+    call("ok")
+    clock.advance(0.9)
+    failures_of(call, 1)
+    asked = store.asked
+
+    clock.advance(0.9)
+    failures_of(call, 1)
+
+    # It tells of the failure, but need not ask whether it may call.
+    assert store.asked == asked + 1
+
+
+def test_listeners_hear_of_what_others_have_changed(clock):
+    store = Remote(clock, refresh=0)
+    here, elsewhere = breaker_in(store, 1, 60), breaker_in(store, 1, 60)
+    call, heard = here(act), []
+    here.subscribe(heard.append)
+    call("ok")
+    failures_of(elsewhere(act), 1)
+
+    refusal_of(call)
+    refusal_of(call)
+    elsewhere.close()
+    call("ok")
+    call("ok")
+
+    changes = [(e.old, e.new) for e in heard if e.name == "integration.breaker"]
+    assert changes == [("closed", "open"), ("open", "closed")]
+
+
+def test_calls_that_a_lost_store_lets_pass_are_not_reported(clock):
+    store = Remote(clock, fail="open")
+    call = breaker_in(store, 1)(act)
+    store.is_down = True
+
+    failures_of(call, 3)
+
+    assert store.asked == 3
+    assert call("ok") == "ok"
+
+
 class Slow(Remote):
     """A store that answers after a while."""
 
