@@ -643,6 +643,18 @@ def test_calls_that_a_lost_store_lets_pass_are_not_reported(clock):
     assert call("ok") == "ok"
 
 
+def test_throttle_without_its_store_waits_only_when_it_must(clock):
+    store = Remote(clock)
+    store.is_down = True
+    options = {"burst": 2, "max_wait": 5, "store": store, "clock": clock}
+    call = sp.Throttling(10, **options)(len)
+
+    for _ in range(3):
+        call("it")
+
+    assert clock.sleeps == [pytest.approx(0.1, abs=1e-3)]
+
+
 class Slow(Remote):
     """A store that answers after a while."""
 

@@ -134,6 +134,24 @@ async def test_a_cancelled_wait_gives_its_turn_back():
     assert await second == "ok"
 
 
+async def test_a_turn_before_others_is_not_given_back():
+    clock = FakeClock(auto=False)
+    call = sp.Throttling(1, burst=1, max_wait=5, clock=clock)(ok)
+    await call()
+    first, second = asyncio.create_task(call()), asyncio.create_task(call())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+
+    third = asyncio.create_task(call())
+    await asyncio.sleep(0)
+
+    # The turns of the second and the third stay as far apart as they must.
+    assert clock.sleeps == pytest.approx([1, 2, 3], abs=0.01)
+    clock.advance(3)
+    assert [await second, await third] == ["ok", "ok"]
+
+
 async def test_a_listener_may_make_calls_of_its_own(throttling):
     throttle = throttling(1, burst=1)
     call = throttle(len)
