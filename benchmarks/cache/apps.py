@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -71,27 +71,26 @@ def application(
     """Return the application with *cached* around each endpoint."""
     app = FastAPI()
     app.state.CACHE_STATUS = True
-    router = APIRouter(route_class=route_class)
+    app.router.route_class = route_class
 
-    @router.get("/hit", dependencies=dependencies(LONG))
+    @app.get("/hit", dependencies=dependencies(LONG))
     @cached(LONG)
     async def hit(request: Request, page: int = 0, size: int = 100) -> list[Item]:
         return ITEMS
 
-    @router.get("/miss", dependencies=dependencies(SHORT))
+    @app.get("/miss", dependencies=dependencies(SHORT))
     @cached(SHORT)
     async def miss(request: Request, page: int = 0, size: int = 100) -> list[Item]:
         runs["miss"] += 1
         return ITEMS
 
-    @router.get("/slow", dependencies=dependencies(LONG))
+    @app.get("/slow", dependencies=dependencies(LONG))
     @cached(LONG)
     async def slow(request: Request, page: int = 0, size: int = 100) -> list[Item]:
         runs["slow"] += 1
         await asyncio.sleep(0.1)
         return ITEMS
 
-    app.include_router(router)
     return app
 
 

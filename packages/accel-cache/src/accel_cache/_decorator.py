@@ -151,7 +151,7 @@ def early_lookup(*session_providers: Callable[..., Any]) -> Any:
     """
     from accel_cache._early import early_route_class
 
-    return early_route_class(session_providers)
+    return early_route_class(frozenset(session_providers))
 
 
 def invalidator(

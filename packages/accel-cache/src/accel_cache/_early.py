@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from accel_cache._endpoint import CachedEndpoint
 
 
-def early_route_class(providers: tuple[Callable[..., Any], ...]) -> type[APIRoute]:
+def early_route_class(providers: frozenset[Callable[..., Any]]) -> type[APIRoute]:
     """Return a route class that may skip *providers*, and no other dependency."""
 
     class EarlyRoute(APIRoute):

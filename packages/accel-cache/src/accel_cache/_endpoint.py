@@ -1,25 +1,16 @@
-"""Cached endpoints: from a request to a response and back."""
-
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any
 
 from accel_cache import _fastapi as met
 from accel_cache._engine import Engine, Outcome, Query
-from accel_cache._entry import Draft, Entry
+from accel_cache._entry import Draft
 from accel_cache._http import (
-    IDENTITY_HEADERS,
     NEGATIVE,
     STORABLE,
-    RawHeaders,
-    by_name,
-    directives,
-    freshness,
     header_values,
-    is_not_modified,
     new_etag,
     sharing,
     status_line,
@@ -27,30 +18,11 @@ from accel_cache._http import (
     variant,
     vary_names,
 )
-from accel_cache._keys import (
-    canonical_query,
-    digest,
-    made,
-    tags_of,
-)
+from accel_cache._keys import tags_of
 from accel_cache._options import Options
+from accel_cache._reply import reply
+from accel_cache._request import Call, Choice, Selectors, identify, key_of
 from accel_cache._store import EVERYTHING
-
-
-@dataclass(slots=True)
-class _Call:
-    """One request to a cached endpoint."""
-
-    request: met.Request
-    injected: met.Response
-    arguments: dict[str, Any]
-    headers: dict[bytes, list[bytes]]
-    """The request's headers by name."""
-    before: RawHeaders = ()
-    """Headers that dependencies had set before the endpoint ran."""
-    private: bool = False
-    names: frozenset[str] = field(default_factory=frozenset)
-    """Request headers that are a part of the key."""
 
 
 class CachedEndpoint:
@@ -62,29 +34,33 @@ class CachedEndpoint:
         self._endpoint = endpoint
         self._engine = engine
         self._options = options
-        self._vary = frozenset(name.lower() for name in options.vary)
         self._is_async = iscoroutinefunction(endpoint)
+        self._choice = Choice.of(options)
         self.injection = met.Injection(endpoint)
 
     async def answer(
         self, request: met.Request, injected: met.Response, arguments: dict[str, Any]
     ) -> Any:
         """Return a response, or the endpoint's own value where nothing is cached."""
-        call = _call(request, injected, arguments)
+        facts = met.facts_of(request)
+        call = self._call(request, facts, arguments)
+        call.injected, call.before = injected, tuple(injected.raw_headers)
         if (slot := met.refresh_slot(request)) is not None:
-            self._partition(call)
+            identify(call, self._options)
             slot.append(await self._compute(call))
             return met.Response()
-        if why := self._bypass(call):
+        if why := self._bypass(call, facts):
             return await self._pass(call, why)
-        if (identity := self._partition(call)) is None:
+        if (identity := identify(call, self._options)) is None:
             return await self._pass(call, "identity-unknown")
-        query = self._query(call, identity)
-        tagged = len(query.tags) > 1
-        return self._deliver(call, await self._engine.ask(query), tagged)
+        tags = tags_of(self._options.tags, arguments)
+        key = key_of(call, identity, self._endpoint, self._options)
+        if (outcome := self._held(call, key)) is None:
+            outcome = await self._engine.ask(self._query(call, key, tags))
+        return reply(call, outcome, bool(tags), self._engine.wall())
 
     def peek(
-        self, request: met.Request, skippable: tuple[Callable[..., Any], ...]
+        self, request: met.Request, skippable: frozenset[Callable[..., Any]]
     ) -> Any:
         """Return a fresh response that this process holds; `None` for all else.
 
@@ -92,43 +68,55 @@ class CachedEndpoint:
         *skippable* gets `None`, for it may be the one that refuses the request.
         """
         facts = met.facts_of(request)
-        if facts is None or not all(d in skippable for d in facts.dependencies):
+        if facts is None or not skippable.issuperset(facts.dependencies):
             return None
-        # Not by `_call`: a new response has a `content-length` of its own.
-        call = _Call(request, met.Response(), {}, by_name(request.scope["headers"]))
         refreshing = met.refresh_slot(request) is not None
-        if refreshing or self._options.key is not None or self._bypass(call):
+        call = self._call(request, facts, {})
+        # A key of one's own needs the arguments, which nobody has validated yet.
+        if refreshing or self._options.key is not None or self._bypass(call, facts):
             return None
-        identity = self._partition(call)
-        if identity is None or _wants_new(call.headers):
+        if (identity := identify(call, self._options)) is None:
             return None
-        outcome = self._engine.peek(
-            self._key(call, identity),
-            self._options.policy,
-            functools.partial(_matches, call),
-        )
-        if outcome is None:
+        key = key_of(call, identity, self._endpoint, self._options)
+        if (outcome := self._held(call, key, "early")) is None:
             return None
-        return self._deliver(call, outcome, bool(self._options.tags))
+        return reply(call, outcome, bool(self._options.tags), self._engine.wall())
+
+    def _call(
+        self,
+        request: met.Request,
+        facts: met.RouteFacts | None,
+        arguments: dict[str, Any],
+    ) -> Call:
+        selectors = facts.selectors.get(self._choice) if facts is not None else None
+        if selectors is None:
+            selectors = Selectors(self._choice, facts)
+            if facts is not None:
+                facts.selectors[self._choice] = selectors
+        headers = selectors.read(request.scope["headers"])
+        return Call(request, selectors, headers, arguments)
+
+    def _held(self, call: Call, key: str, how: str = "") -> Outcome | None:
+        if call.wants_new:
+            return None
+        return self._engine.peek(key, self._options.policy, call.matches, how)
 
     # --- may it be cached at all? ------------------------------------------------
 
-    def _bypass(self, call: _Call) -> str:
+    def _bypass(self, call: Call, facts: met.RouteFacts | None) -> str:
         request = call.request
-        if request.method not in {"GET", "HEAD"}:
+        if request.scope["method"] not in {"GET", "HEAD"}:
             return "method"
         app = request.scope.get("app")
         if not getattr(getattr(app, "state", None), "CACHE_STATUS", True):
             return "disabled"
-        control = call.headers.get(b"cache-control")
-        if control and "no-store" in directives(control):
+        if call.forbids_storing:
             return "no-store"
-        facts = met.facts_of(request)
         if facts is None or facts.has_body:
             return "route"
         return ""
 
-    async def _pass(self, call: _Call, why: str) -> Any:
+    async def _pass(self, call: Call, why: str) -> Any:
         self._engine.tell("cache.bypass", detail=why)
         value = await self._run(call)
         outcome = Outcome(Draft(b""), "BYPASS", why=why)
@@ -137,86 +125,25 @@ class CachedEndpoint:
         target.headers["Cache-Status"] = status_line(outcome, 0).decode()
         return value
 
-    async def _run(self, call: _Call) -> Any:
+    async def _run(self, call: Call) -> Any:
         if self._is_async:
             return await self._endpoint(**call.arguments)
         return await met.run_in_threadpool(self._endpoint, **call.arguments)
 
-    # --- the key --------------------------------------------------------------
-
-    def _partition(self, call: _Call) -> tuple[object, ...] | None:
-        """Return who asks, as a part of the key; `None` if that cannot be told."""
-        facts = met.facts_of(call.request)
-        declared = facts.headers if facts else frozenset()
-        credentials = frozenset(IDENTITY_HEADERS) | (
-            facts.identity if facts else frozenset()
-        )
-        scope = self._options.scope
-        if scope == "public":
-            call.names = (self._vary | declared) - credentials
-            return ("public",)
-        if callable(scope):
-            call.names = self._vary | declared
-            who = scope(call.request)
-            call.private = who is not None
-            return ("named", who)
-        call.names = self._vary | declared | credentials
-        found = tuple(
-            (name, value)
-            for name in sorted(credentials)
-            if (value := self._credential(call, name))
-        )
-        secured = facts is not None and facts.secured
-        call.private = bool(found) or secured or scope == "private"
-        if not found and _is_authenticated(call.request):
-            return None
-        return ("auto", found)
-
-    def _credential(self, call: _Call, name: str) -> tuple[object, ...]:
-        values = call.headers.get(name.encode("latin-1"), ())
-        wanted = self._options.identity_cookies
-        if name != "cookie" or wanted is None or not values:
-            return tuple(values)
-        pairs = sorted(call.request.cookies.items())
-        return tuple(pair for pair in pairs if pair[0] in wanted)
-
-    def _key(self, call: _Call, identity: tuple[object, ...]) -> str:
-        request, maker = call.request, self._options.key
-        if maker is None:
-            subject: object = canonical_query(request.scope["query_string"])
-        else:
-            subject = made(maker, call.arguments)
-        # Credentials are in the identity, in the form the options ask for.
-        plain = call.names - {"authorization", "cookie"}
-        return digest(
-            request.method,
-            request.scope.get("scheme"),
-            call.headers.get(b"host"),
-            request.scope.get("root_path", ""),
-            request.scope["path"] if maker is None else "",
-            # Two services on one server may well have one host and one path.
-            getattr(request.scope.get("app"), "title", ""),
-            self._endpoint.__module__,
-            self._endpoint.__qualname__,
-            subject,
-            [(n, call.headers.get(n.encode("latin-1"))) for n in sorted(plain)],
-            identity,
-        )
-
-    def _query(self, call: _Call, identity: tuple[object, ...]) -> Query:
+    def _query(self, call: Call, key: str, tags: tuple[str, ...]) -> Query:
         return Query(
-            key=self._key(call, identity),
-            tags=(*tags_of(self._options.tags, call.arguments), EVERYTHING),
+            key=key,
+            tags=(*tags, EVERYTHING),
             policy=self._options.policy,
             compute=functools.partial(self._compute, call),
-            matches=functools.partial(_matches, call),
+            matches=call.matches,
             refresh=functools.partial(met.rerun, call.request),
-            revalidate=_wants_new(call.headers),
+            revalidate=call.wants_new,
         )
 
     # --- from the endpoint to a draft -------------------------------------------------
 
-    async def _compute(self, call: _Call) -> Draft:
+    async def _compute(self, call: Call) -> Draft:
         try:
             value = await self._run(call)
         except met.HTTPException as exc:
@@ -241,7 +168,7 @@ class CachedEndpoint:
             payload=exc,
         )
 
-    def _draft(self, call: _Call, response: met.Response) -> Draft:
+    def _draft(self, call: Call, response: met.Response) -> Draft:
         headers = response.raw_headers
         rules = sharing(headers, partitioned=call.private)
         status = response.status_code
@@ -258,100 +185,11 @@ class CachedEndpoint:
             headers=kept,
             etag=etags[0].decode("latin-1") if etags else new_etag(body),
             vary=variant(
-                vary_names(kept) - call.names - {"*"}, call.request.scope["headers"]
+                vary_names(kept) - call.selectors.names - {"*"},
+                call.request.scope["headers"],
             ),
             private=call.private,
             ttl=negative or rules.ttl,
             storable=rules.storable and (status in STORABLE or bool(negative)),
             payload=response,
         )
-
-    # --- from a draft to a response -------------------------------------------------
-
-    def _deliver(self, call: _Call, outcome: Outcome, tagged: bool) -> Any:
-        draft = outcome.draft
-        now = self._engine.wall()
-        marks = {
-            "X-Cache": outcome.state,
-            "Cache-Status": status_line(outcome, now).decode(),
-        }
-        if draft.kind == "error":
-            raise _error(draft, marks)
-        if outcome.entry is None:
-            return _marked(call, draft, marks)
-        headers = self._headers(call, outcome.entry, draft, tagged, now)
-        headers += [
-            (name.lower().encode(), value.encode("latin-1"))
-            for name, value in marks.items()
-        ]
-        wanted = call.headers.get(b"if-none-match", [])
-        if draft.status == 200 and is_not_modified(draft.etag, wanted):  # noqa: PLR2004 - RFC 9110, 13.2.2
-            hidden = {b"content-length", b"content-type"}
-            headers = [pair for pair in headers if pair[0] not in hidden]
-            return met.StoredResponse(b"", headers, 304)
-        response = met.StoredResponse(draft.body, headers, draft.status)
-        if isinstance(draft.payload, met.Response):
-            response.background = draft.payload.background
-        return response
-
-    def _headers(
-        self, call: _Call, entry: Entry, draft: Draft, tagged: bool, now: float
-    ) -> list[tuple[bytes, bytes]]:
-        own = {name for name, _ in draft.headers}
-        headers = [pair for pair in draft.headers if pair[0] != b"vary"]
-        headers += call.before
-        private = call.private or bool(header_values(call.before, b"set-cookie"))
-        for pair in freshness(entry, now, private=private, revalidate=tagged):
-            if pair[0] not in own:
-                headers.append(pair)
-        if b"etag" not in own and draft.status not in {204, 301, 308}:
-            headers.append((b"etag", draft.etag.encode("latin-1")))
-        varies = sorted(vary_names(draft.headers) | call.names)
-        if varies:
-            headers.append((b"vary", ", ".join(varies).encode("latin-1")))
-        if draft.status != 204:  # noqa: PLR2004 - no content has no length
-            headers.append((b"content-length", b"%d" % len(draft.body)))
-        return headers
-
-
-def _call(
-    request: met.Request, injected: met.Response, arguments: dict[str, Any]
-) -> _Call:
-    headers = by_name(request.scope["headers"])
-    return _Call(request, injected, arguments, headers, tuple(injected.raw_headers))
-
-
-def _is_authenticated(request: met.Request) -> bool:
-    user = request.scope.get("user")
-    return bool(getattr(user, "is_authenticated", False))
-
-
-def _wants_new(headers: dict[bytes, list[bytes]]) -> bool:
-    if not (control := headers.get(b"cache-control")):
-        return headers.get(b"pragma") == [b"no-cache"]
-    found = directives(control)
-    return "no-cache" in found or found.get("max-age") == "0"
-
-
-def _matches(call: _Call, entry: Entry) -> bool:
-    expected = entry.draft.vary
-    return not expected or dict(expected) == variant(
-        expected, call.request.scope["headers"]
-    )
-
-
-def _marked(call: _Call, draft: Draft, marks: dict[str, str]) -> Any:
-    response = draft.payload
-    if isinstance(response, met.Response):
-        response.headers.update(marks)
-        response.headers.raw.extend(call.before)
-    return response
-
-
-def _error(draft: Draft, marks: dict[str, str]) -> Exception:
-    if isinstance(draft.payload, met.HTTPException):
-        error = draft.payload
-        error.headers = {**(error.headers or {}), **marks}
-        return error
-    detail, headers = json.loads(draft.body)
-    return met.HTTPException(draft.status, detail, {**headers, **marks})

@@ -19,7 +19,7 @@ Compute = Callable[[], Awaitable[Draft]]
 _SERVER_ERROR = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: every hit makes one, at twice the price
 class Outcome:
     """A value for one caller and how it came about.
 
@@ -107,15 +107,21 @@ class Engine:
         return await self._ask_store(query)
 
     def peek(
-        self, key: str, policy: Policy, matches: Callable[[Entry], bool]
+        self,
+        key: str,
+        policy: Policy,
+        matches: Callable[[Entry], bool],
+        how: str = "",
     ) -> Outcome | None:
         """Return what is fresh and held by this process; never waits."""
         entry, now = self.store.peek(key), self.wall()
         if entry is None or now >= entry.fresh_until or not matches(entry):
             return None
-        if policy.is_due(entry, now):
+        # `ask` draws the lot: drawn here as well, it would have to be won twice.
+        if policy.early and policy.may_be_due(entry, now):
             return None
-        self.tell("cache.hit", key, "early")
+        if self.subscribers:
+            self.tell("cache.hit", key, how)
         return Outcome(entry.draft, "HIT", entry)
 
     async def look(self, query: Query) -> Entry | None:

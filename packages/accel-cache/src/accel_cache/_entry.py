@@ -50,6 +50,10 @@ class Entry:
     error_until: float
     keep_until: float
     cost: float
+    sent: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What the last reply made of it: the next one is mostly the same."""
 
     @property
     def dead_at(self) -> float:

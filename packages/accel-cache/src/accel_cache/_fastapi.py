@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from weakref import ref
 
@@ -80,11 +80,13 @@ class Injection:
         """Return request, response and the arguments the endpoint asked for."""
         request = kwargs.get(self.request_name)
         response = kwargs.get(self.response_name)
-        own = {k: v for k, v in kwargs.items() if k not in self._hidden}
+        # They are the call's own: what the endpoint does not know can be taken out.
+        for name in self._hidden:
+            kwargs.pop(name, None)
         return (
             request if isinstance(request, Request) else None,
             response if isinstance(response, Response) else None,
-            own,
+            kwargs,
         )
 
 
@@ -133,6 +135,8 @@ class RouteFacts:
     has_body: bool
     dependencies: tuple[Callable[..., Any], ...]
     """Every callable that runs before the endpoint."""
+    selectors: dict[object, Any] = field(default_factory=dict, compare=False)
+    """What was derived from these facts; never what refers to the route."""
 
 
 _facts: dict[int, tuple[ref[Any], RouteFacts]] = {}
@@ -188,10 +192,10 @@ def _gather(root: Dependant) -> RouteFacts:
 
 
 def _header_names(fields: Iterable[Any]) -> Iterator[str]:
-    for field in fields:
-        yield str(field.alias).lower()
+    for parameter in fields:
+        yield str(parameter.alias).lower()
         # A model that bundles headers (`Annotated[Model, Header()]`).
-        model = getattr(field.field_info, "annotation", None)
+        model = getattr(parameter.field_info, "annotation", None)
         for name, inner in getattr(model, "model_fields", {}).items():
             yield (inner.alias or name).replace("_", "-").lower()
 

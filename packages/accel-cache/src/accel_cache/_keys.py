@@ -96,6 +96,8 @@ def made(maker: KeyMaker, named: Mapping[str, Any]) -> str:
 
 def tags_of(maker: TagMaker, named: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the tags of a call, templates filled in, duplicates removed."""
+    if maker == ():
+        return ()
     if not callable(maker):
         return tuple(dict.fromkeys(name.format_map(named) for name in maker))
     names = maker(**_wanted(maker, named))

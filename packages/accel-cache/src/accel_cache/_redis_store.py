@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from accel_cache._entry import Entry, decode, encode
 from accel_cache._link import Command, Link, OnReply, Replies
@@ -174,6 +174,7 @@ class RedisStore:
         self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = (
             WeakKeyDictionary()
         )
+        self._latest: tuple[ref[asyncio.AbstractEventLoop], _Local] | None = None
         self._lock = threading.Lock()
         self._deferred: set[str] = set()
 
@@ -189,6 +190,14 @@ class RedisStore:
 
     def _local(self) -> _Local:
         loop = asyncio.get_running_loop()
+        # Nearly always there is one loop, and asking a weak dictionary is slow.
+        if self._latest is not None and self._latest[0]() is loop:
+            return self._latest[1]
+        local = self._of_loop(loop)
+        self._latest = (ref(loop), local)
+        return local
+
+    def _of_loop(self, loop: asyncio.AbstractEventLoop) -> _Local:
         if (local := self._locals.get(loop)) is not None:
             return local
         with self._lock:
@@ -214,11 +223,11 @@ class RedisStore:
 
     def peek(self, key: str) -> Entry | None:
         """Return the entry this loop holds, unless it has died of age."""
-        local = self._local()
-        entry = local.shelf.get(key)
-        if entry is None or entry.dead_at <= self._wall():
+        entry = self._local().shelf.get(key)
+        if entry is None:
             return None
-        return entry
+        now = self._wall()
+        return entry if now < entry.fresh_until or now < entry.dead_at else None
 
     async def read(self, key: str, tags: Sequence[str]) -> Entry | None:
         """Ask the server for the entry and its tags in one round trip."""
