@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from accel_integration import (
     BulkheadFullError,
@@ -143,6 +143,7 @@ async def endpoint(api, func):
     return await func()
 
 
+NEVER, AFTER = (False, False, False), (False, True, False)
 levels = st.lists(
     st.tuples(
         st.sampled_from((100, 200, 300, 400)),
@@ -156,6 +157,17 @@ levels = st.lists(
 )
 
 
+@example([(100, plain, *NEVER)] * 2 + [(t, plain, *AFTER) for t in (200, 100)])
+@example(
+    [
+        (200, plain, *NEVER),
+        (200, plain, True, False, True),
+        (300, plain, *NEVER),
+        (300, plain, *AFTER),
+        (100, plain, *AFTER),
+    ]
+)
+@settings(max_examples=300)
 @given(levels)
 def test_the_nearest_deadline_is_known_however_calls_are_nested(levels):
     async def enter(depth):

@@ -162,6 +162,20 @@ async def test_path_arguments_have_defaults():
     assert await Files("http://a").find() == "http://a/files/all"
 
 
+@pytest.mark.parametrize(
+    ("text", "query"), [("", ""), ("..", ".."), ("a&b=c d", "a%26b%3Dc%20d")]
+)
+async def test_path_may_end_in_a_query(text, query):
+    class Search(EndpointsDeclaration):
+        integration = IntegrationHTTP("Search")
+
+        @integration.endpoint("get", "/search?q={text}")
+        async def find(api: ApiHTTP, text: str) -> str:
+            return api.url.geturl()
+
+    assert await Search("http://a").find(text) == f"http://a/search?q={query}"
+
+
 @pytest.mark.parametrize("name", ["", ".", ".."])
 async def test_path_arguments_cannot_lead_elsewhere(name):
     with pytest.raises(ValueError, match="it is part of a path"):

@@ -150,9 +150,7 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
             weaver.line(f"{lease} = None if {circuit}.closed else {circuit}.admit()")
         weaver.line(f"{epoch} = {circuit}.epoch")
         start = self._weave_start(weaver, circuit)
-        for _, late in weaver.deadlines:
-            # What an earlier attempt found out does not hold for this one.
-            weaver.line(f"{late} = None")
+        weaver.forget_late()
         with weaver.block("try:"):
             body()
         with weaver.block("except Exception as exc:"):
@@ -204,9 +202,7 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         weaver.line(f"{ticket} = {wait}{circuit}.enter{suffix}()")
         weaver.began = None
         start = self._weave_start(weaver, circuit)
-        for _, late in weaver.deadlines:
-            # What an earlier attempt found out does not hold for this one.
-            weaver.line(f"{late} = None")
+        weaver.forget_late()
         with weaver.block("try:"):
             body()
         with weaver.block("except Exception as exc:"):

@@ -309,12 +309,16 @@ def announce(entry: Entry, before: float | None, token: Token[float | None]) -> 
     inner = token.old_value
     if isinstance(inner, float) and inner <= entry:
         DEADLINE.reset(token)
-    # Those inside of it have begun to wait before it did: it comes after them.
-    while isinstance(inner, Entry) and inner is not entry is not inner.outer:
-        if inner.outer is before:
-            inner.outer, inner.token = entry, None
+    if before is not None and before <= entry:
+        return
+    # Those inside of it have begun to wait before it did: it comes after the ones that
+    # are nearer, and instead of those that are not.
+    while isinstance(inner, Entry) and inner is not before and inner is not entry:
+        outer, inner.token = inner.outer, None
+        if outer is before or outer is None or outer > entry:
+            inner.outer = entry
             return
-        inner = inner.outer
+        inner = outer
 
 
 def withdraw(entry: Entry) -> None:

@@ -105,6 +105,11 @@ class Weaver:
             looks.append(f"{self.bind('time_left', time_left)}() == 0")
         return " or ".join(looks)
 
+    def forget_late(self) -> None:
+        """Write that what an earlier attempt found out does not hold for this one."""
+        for _, late in self.deadlines:
+            self.line(f"{late} = None")
+
     def segment(self, body: Body) -> str:
         """Write *body* as a function like the decorated one; return its name."""
         lines = self._lines_of(body)
