@@ -6,26 +6,18 @@ from typing import Any, TypeVar, overload
 
 import sqlalchemy as sa
 from sqlalchemy import Delete, Select, Update, func, select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import (
-    Mapper,
-    Session,
-    SessionTransactionOrigin,
-    class_mapper,
-    object_mapper,
-)
+from sqlalchemy.orm import Mapper, class_mapper, object_mapper
 
 from accel_db import _lane as lane
 from accel_db._bulk import insert_rows, upsert_rows
 from accel_db._deep_delete import delete_deep, delete_flat
 from accel_db._deep_read import load_deep
 from accel_db._deep_write import create_graph, refresh_touched, update_graph
-from accel_db._errors import InvalidPayload, InvalidValue, NotFound, Unavailable
+from accel_db._errors import InvalidPayload, InvalidValue, NotFound
 from accel_db._mixins import mark_deleted, soft_delete_column
 from accel_db._pages import CursorPage, Page, cursor_page, page_count
 from accel_db._payload import as_mapping, column_values
 from accel_db._plan import Deep, plan_for
-from accel_db._rollback import roll_back
 from accel_db._statements import (
     by_key,
     mapper_of,
@@ -35,29 +27,22 @@ from accel_db._statements import (
     written_mapper,
 )
 from accel_db._streams import stream_plan
-from accel_db._translation import reached, translated
+from accel_db._translation import translated
+from accel_db._units import Stale, UnitsOfWork
 from accel_db._values import key_criteria, row_key, with_coerced_binds
 
 M = TypeVar("M")
-R = TypeVar("R")
-
-# The objects, by id, that an earlier transaction left in the session.
-Stale = dict[int, object]
 
 _FRESH = {"populate_existing": True}
 _RETURNING = {"populate_existing": True, "synchronize_session": False}
 
 
-class Orm:
+class Orm(UnitsOfWork):
     """Reads and writes objects; each call commits by itself.
 
     Inside `with orm.transaction():`, or in a session that began explicitly, calls only
     flush. Objects stay usable after the session is closed.
     """
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self._open = False
 
     # Transactions
 
@@ -85,80 +70,6 @@ class Orm:
         transaction = self.session.get_transaction() or self.session.begin()
         self._open = True
         return self._end_of(transaction)
-
-    def _end_of(self, transaction: sa.orm.SessionTransaction) -> Callable[[bool], None]:
-        def end(succeeded: bool) -> None:
-            if not transaction.nested:
-                self._open = False
-            if succeeded:
-                try:
-                    with translated(self.session):
-                        transaction.commit()
-                except BaseException:
-                    roll_back(self.session)
-                    raise
-            elif transaction.nested:
-                transaction.rollback()
-            else:
-                roll_back(self.session)
-
-        return end
-
-    def _in_explicit_transaction(self) -> bool:
-        if self._open:
-            return True
-        transaction = self.session.get_transaction()
-        if transaction is None:
-            return False
-        begun = transaction.origin is not SessionTransactionOrigin.AUTOBEGIN
-        return begun or self.session.in_nested_transaction()
-
-    def _read(self, work: Callable[[Stale], R], clause: Any, *, single: bool) -> R:
-        """Call *work* with the objects that an earlier transaction left behind."""
-        session = self.session
-        if session.in_transaction():
-            with reached(session):
-                return work({})
-        stale = {id(x): x for x in session.identity_map.values()}
-        try:
-            return self._read_alone(lambda: work(stale), clause, single=single)
-        except Unavailable as exc:
-            cause = exc.__cause__
-            if not isinstance(cause, DBAPIError) or not cause.connection_invalidated:
-                raise
-            # The server was restarted while the connection lay in the pool. All of
-            # its like are gone now, and a read may be repeated.
-            return self._read_alone(lambda: work(stale), clause, single=single)
-
-    def _read_alone(self, work: Callable[[], R], clause: Any, *, single: bool) -> R:
-        session = self.session
-        try:
-            with reached(session):
-                lane.enter(session, clause, single=single)
-                result = work()
-                session.commit()
-        except BaseException:
-            if (transaction := session.get_transaction()) is not None:
-                # Unlike rollback(), this leaves objects read before as they are.
-                transaction.close()
-            raise
-        return result
-
-    def _write(self, work: Callable[[], R], *, single: bool = False) -> R:
-        session = self.session
-        if self._in_explicit_transaction():
-            with reached(session):
-                return work()
-        try:
-            with reached(session):
-                if single and not session.in_transaction():
-                    lane.enter(session, None, single=True)
-                result = work()
-                session.commit()
-        except BaseException:
-            roll_back(session)
-            raise
-        return result
 
     # Reading
 
