@@ -4,7 +4,16 @@ import uuid
 
 import pytest
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ForeignKey, delete, func, select, text, true, update
+from sqlalchemy import (
+    ForeignKey,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -70,6 +79,17 @@ async def test_skip_may_be_text(aorm):
     found = await aorm.get_list(select(Author).order_by(Author.id).offset("5").limit(2))
 
     assert [author.name for author in found] == ["5", "6"]
+
+
+async def test_rows_of_a_statement_that_is_kept(aorm):
+    ann, bob = await aorm.bulk_create(Author, [{"name": "Ann"}, {"name": "Bob"}])
+    statement = select(Author.name).where(Author.id == bindparam("wanted"))
+
+    found = [await aorm.rows(statement, {"wanted": x.id}) for x in (bob, ann)]
+
+    assert found == [[("Bob",)], [("Ann",)]]
+    assert await aorm.rows(statement, {"wanted": -1}) == []
+    assert not aorm.session.in_transaction()
 
 
 async def test_a_created_object_is_complete_after_its_session(db):

@@ -9,7 +9,7 @@ import anyio
 import fastapi.routing
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, WebSocket
+from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
@@ -351,3 +351,26 @@ def test_fastapi_still_keeps_the_stack_under_our_key():
         rf'scope\["{BEFORE_RESPONSE}"\] = function_stack\s+response = await f\(request\)',
         source,
     )
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_dependency_that_returns_gives_its_connection_back(
+    world, monkeypatch, known
+):
+    if not known:
+        monkeypatch.setattr("accel_db._fastapi.AFTER_RESPONSE", "gone")
+    manager = world.manager
+
+    async def provide(request: Request) -> OrmAsync:
+        return await manager.orm_of(request)
+
+    @world.app.post("/")
+    async def create(aorm: OrmAsync = Depends(provide)) -> None:
+        await aorm.create_item(world.Thing(name="a"))
+        await aorm.get_list(select(world.Thing))
+
+    async with world.client() as client:
+        await client.post("/")
+
+    assert world.rows() == 1
+    assert manager.aengine.pool.checkedout() == 0
