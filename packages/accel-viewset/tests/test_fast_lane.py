@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import BaseModel, computed_field, field_serializer, field_validator
 from sqlalchemy import event, inspect, select, text
+from sqlalchemy.orm import with_loader_criteria
 
 from accel_db.testing import track_queries
 from accel_viewset import DefaultPaginator, FullViewSet
@@ -213,6 +214,68 @@ async def test_listener_added_later_gets_its_objects(sqlite, serve, add):
 
     assert answer.status_code == 200
     assert loaded == ["a"]
+
+
+@pytest.mark.anyio
+async def test_listener_of_statements_is_heard(db, serve, add):
+    def only_a(state):
+        if state.is_select:
+            criteria = with_loader_criteria(User, User.name == "a")
+            state.statement = state.statement.options(criteria)
+
+    class Users(FullViewSet):
+        db_model = User
+        pydantic_model = UserOut
+        paginator_class = DefaultPaginator
+
+    await add(*(User(name=name, email=name) for name in "ab"))
+    sessions = type(db.asession().sync_session)
+    async with serve(Users) as web:
+        before = [(await web.get("/x")).json()["total"], (await web.get("/x/2"))]
+        event.listen(sessions, "do_orm_execute", only_a)
+        try:
+            page, hidden = (await web.get("/x")).json(), await web.get("/x/2")
+        finally:
+            event.remove(sessions, "do_orm_execute", only_a)
+
+    assert (before[0], before[1].status_code) == (2, 200)
+    assert (page["total"], [user["name"] for user in page["items"]]) == (1, ["a"])
+    assert hidden.status_code == 404
+
+
+@pytest.mark.anyio
+async def test_orders_are_the_same(db, serve, add):
+    class Sorted(Notes):
+        default_ordering = ("-text",)
+        ordering = ("text",)
+        filters = ("text",)
+        paginator_class = None
+
+    class PlainSorted(Sorted):
+        def scope_query(self, statement, request):
+            return statement
+
+    await add(*(Note(text=text) for text in "bacab"))
+    async with serve(Sorted, plain=PlainSorted) as web:
+        for query in ("", "?ordering=text", "?text=b&skip=1", "?limit=2&text__in=a"):
+            fast, plain = await web.get(f"/x{query}"), await web.get(f"/plain{query}")
+
+            assert fast.content == plain.content
+        texts = [note["text"] for note in (await web.get("/x")).json()]
+
+    assert texts == ["c", "b", "b", "a", "a"]
+
+
+@pytest.mark.anyio
+async def test_key_that_is_read_as_another_type_takes_the_plain_path(db, serve, add):
+    class Named(Notes):
+        type_item_id = str
+
+    await add(Note(text="a"))
+    async with serve(Named) as web:
+        answers = [await web.get(f"/x/{key}") for key in ("1", "one", "7")]
+
+    assert [answer.status_code for answer in answers] == [200, 404, 404]
 
 
 @pytest.mark.anyio

@@ -13,7 +13,7 @@ import datetime as dt
 import decimal
 import types
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import make_dataclass
 from typing import Any, Union, get_args, get_origin
 
@@ -36,33 +36,24 @@ _DIRECT = frozenset(
 _HARMLESS = frozenset({"from_attributes", "title", "extra"})
 
 
-# Names that no column has: they stand beside those of filters in one statement.
-_KEY, _OFFSET, _LIMIT = "accel_key_{}", "accel_offset", "accel_limit"
-
-
 class FastLane:
-    """Reads and writes the rows of one schema; *order* is that of its lists."""
+    """Reads and writes the rows of one schema, by default in the *order* of names."""
 
     def __init__(
-        self, renderer: Renderer, mapper: Mapper[Any], key: Key, order: Sequence[Any]
+        self, renderer: Renderer, mapper: Mapper[Any], key: Key, order: Sequence[str]
     ) -> None:
         self._renderer = renderer
         self._mapper = mapper
         self._names = tuple(renderer.model.model_fields)
         self._direct = _direct(renderer.model, mapper)
         self._key = key
-        self._order = order
-        self.columns = [getattr(mapper.class_, name) for name in self._names]
-        rows = select(*self.columns)
-        names = [_KEY.format(n) for n in range(len(key.names))]
-        pairs = zip(key.columns, names, strict=True)
-        self._row = rows.where(*(column == bindparam(name) for column, name in pairs))
-        self._key_names = names
-        self._part = rows.offset(bindparam(_OFFSET, type_=BigInteger)).limit(
-            bindparam(_LIMIT, type_=BigInteger)
-        )
-        self._ordered_part = self._part.order_by(*order, *key.columns)
-        self._total = select(func.count()).select_from(mapper.class_)
+        names = (self._names, key.names, order)
+        attributes = {x.key: getattr(mapper.class_, x.key) for x in mapper.column_attrs}
+        self.columns = [attributes[name] for name in self._names]
+        self._of_model = self._of_table = Statements(mapper.class_, attributes, *names)
+        if all(_is_column(mapper, name.removeprefix("-")) for name in order):
+            columns = {x.key: x.columns[0] for x in mapper.column_attrs}
+            self._of_table = Statements(mapper.local_table, columns, *names)
 
     @classmethod
     def of(
@@ -70,7 +61,7 @@ class FastLane:
         renderer: Renderer,
         mapper: Mapper[Any],
         key: Key,
-        order: Sequence[Any] = (),
+        order: Sequence[str] = (),
     ) -> "FastLane | None":
         """Return the lane of a schema, or None if it must take the plain path."""
         # A value of the path may need to be read as another type, as accel-db does it.
@@ -82,31 +73,43 @@ class FastLane:
         self, aorm: OrmAsync, parts: Sequence[object], where: Sequence[Any]
     ) -> Any:
         """Return the row with the key *parts*, if *where* holds for it."""
-        values = dict(zip(self._key_names, parts, strict=True))
-        found = await aorm.rows(_narrowed(self._row, where), values)
+        statement = _narrowed(self._chosen(aorm, where).row, where)
+        values = {_KEY.format(n): part for n, part in enumerate(parts)}
+        found = await aorm.rows(statement, values)
         return found[0] if found else None
 
     async def part(
         self,
         aorm: OrmAsync,
         where: Sequence[Any],
-        order: Sequence[Any],
+        order: Sequence[Any] | None,
         *,
         offset: int,
         limit: int,
     ) -> Sequence[Any]:
-        """Return *limit* rows, in an order that never changes."""
-        statement = self._ordered_part
-        if order is not self._order:
-            statement = self._part.order_by(*order, *self._key.columns)
+        """Return *limit* rows in *order*, or in that of the lane, which never changes."""
+        if order is None:
+            statement = self._chosen(aorm, where).ordered_part
+        else:
+            statement = self._of_model.part.order_by(*order, *self._key.columns)
         values = {_OFFSET: offset, _LIMIT: limit}
         return await aorm.rows(_narrowed(statement, where), values)
 
     async def total(self, aorm: OrmAsync, where: Sequence[Any]) -> int:
         """Return how many rows there are."""
-        found = await aorm.rows(_narrowed(self._total, where))
+        statement = _narrowed(self._chosen(aorm, where).total, where)
+        found = await aorm.rows(statement)
         total: int = found[0][0]
         return total
+
+    def _chosen(self, aorm: OrmAsync, where: Sequence[Any]) -> "Statements":
+        """Return the statements about the table, if they mean the same.
+
+        They spare a tenth of a request. But listeners, such as the one that hides
+        soft-deleted rows, add to statements about models only.
+        """
+        listeners = aorm.session.sync_session.dispatch.do_orm_execute
+        return self._of_model if where or listeners else self._of_table
 
     @property
     def is_open(self) -> bool:
@@ -127,6 +130,39 @@ class FastLane:
                 pass
         names = self._names
         return self._renderer.many([dict(zip(names, x, strict=True)) for x in rows])
+
+
+# Names that no column has: they stand beside those of filters in one statement.
+_KEY, _OFFSET, _LIMIT = "accel_key_{}", "accel_offset", "accel_limit"
+
+
+class Statements:
+    """What a lane asks, with parameters for the values of a request."""
+
+    def __init__(
+        self,
+        source: Any,
+        columns: Mapping[str, Any],
+        shown: Sequence[str],
+        key: Sequence[str],
+        order: Sequence[str],
+    ) -> None:
+        rows = select(*(columns[name] for name in shown))
+        keys = [columns[name] for name in key]
+        is_row = (c == bindparam(_KEY.format(n)) for n, c in enumerate(keys))
+        self.row = rows.where(*is_row)
+        # PostgreSQL takes 64 bits for both, where its driver must be told so.
+        self.part = rows.offset(bindparam(_OFFSET, type_=BigInteger)).limit(
+            bindparam(_LIMIT, type_=BigInteger)
+        )
+        self.ordered_part = self.part.order_by(*_clauses(columns, order), *keys)
+        self.total = select(func.count()).select_from(source)
+
+
+def _clauses(columns: Mapping[str, Any], order: Sequence[str]) -> Iterator[Any]:
+    for name in order:
+        column = columns[name.removeprefix("-")]
+        yield column.desc() if name.startswith("-") else column.asc()
 
 
 def _narrowed(statement: Select[Any], where: Sequence[Any]) -> Select[Any]:

@@ -63,7 +63,8 @@ class Selection:
     """The conditions and the order of one request."""
 
     where: list[Any] = field(default_factory=list)
-    order: list[Any] = field(default_factory=list)
+    order: list[Any] | None = None
+    """None means that of the view set."""
 
 
 class FilterSet:
@@ -85,15 +86,10 @@ class FilterSet:
         self._conditions = dict(self._lookups(filters))
         self._orderable = {name: self._attribute(name) for name in ordering}
         self._searched = [self._text_attribute(name) for name in search]
-        self._default = [self._clause(name) for name in default]
+        self.default_order = [self._clause(name) for name in default]
 
     def __bool__(self) -> bool:
         return bool(self._conditions or self._orderable or self._searched)
-
-    @property
-    def default(self) -> Selection:
-        """Return what holds if a request asks for nothing."""
-        return Selection(order=self._default)
 
     # Declaring
 
@@ -171,7 +167,7 @@ class FilterSet:
             where.append(or_(*found))
         return Selection(where, self._order(given.get("ordering")))
 
-    def _order(self, text: str | None) -> list[Any]:
+    def _order(self, text: str | None) -> list[Any] | None:
         names = [name.strip() for name in (text or "").split(",") if name.strip()]
         unknown = [n for n in names if n.removeprefix("-") not in self._orderable]
         if unknown:
@@ -179,7 +175,7 @@ class FilterSet:
             raise RequestValidationError(
                 [{"type": "enum", "loc": ("query", "ordering"), "msg": message}]
             )
-        return [self._clause(name) for name in dict.fromkeys(names)] or self._default
+        return [self._clause(name) for name in dict.fromkeys(names)] or None
 
 
 def _value_type(column: Column[Any]) -> Any:

@@ -266,8 +266,9 @@ class GenericViewSet(BaseViewSet):
             return
         # The lane compares columns with what it is given, and reads no text as a number.
         if self._parents.are_typed:
-            order = self._filters.default.order
-            self._lane = FastLane.of(self._renderer, self._mapper, self._key, order)
+            self._lane = FastLane.of(
+                self._renderer, self._mapper, self._key, self.default_ordering
+            )
 
     def _register_everything(self) -> None:
         for action in actions_of(type(self)):

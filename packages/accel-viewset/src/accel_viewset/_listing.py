@@ -16,7 +16,9 @@ class Listing:
 
     aorm: OrmAsync
     statement: Select[Any]
-    order: Sequence[Any]
+    order: Sequence[Any] | None
+    """What the client asked for."""
+    default_order: Sequence[Any]
     key: Sequence[Any]
     deep: Any
     lane: FastLane | None
@@ -24,13 +26,17 @@ class Listing:
     where: Sequence[Any]
     """The conditions of *statement*, all of them, for the lane."""
 
+    @property
+    def _order(self) -> Sequence[Any]:
+        return self.default_order if self.order is None else self.order
+
     async def items(self, *, offset: int, limit: int) -> Sequence[Any]:
         """Return the rows at *offset*, in an order that never changes."""
         if self.lane is not None:
             return await self.lane.part(
                 self.aorm, self.where, self.order, offset=offset, limit=limit
             )
-        statement = self.statement.order_by(*self.order, *self.key)
+        statement = self.statement.order_by(*self._order, *self.key)
         statement = statement.offset(offset).limit(limit)
         return await self.aorm.get_list(statement, deep=self.deep)
 
@@ -46,7 +52,7 @@ class Listing:
         """Return the rows after *cursor*, and the cursor of the rest."""
         page = await self.aorm.cursor_page(
             self.statement,
-            order_by=self.order,
+            order_by=self._order,
             cursor=cursor,
             size=limit,
             deep=self.deep,

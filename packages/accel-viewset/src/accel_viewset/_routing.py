@@ -38,12 +38,20 @@ class ViewSetRoute(APIRoute):
     host: Host
     _reader: TypeAdapter[Any] | None = None
 
+    def __init__(self, path: str, *args: Any, **options: Any) -> None:
+        super().__init__(path, *args, **options)
+        # FastAPI matches a route several times per request, once for each router
+        # around it; one look at the end of the path spares most of that.
+        self._end = path.rpartition("}")[2]
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match; a path whose key is malformed gives way to routes declared later.
 
         `/user/me` is found although `/user/{item_id}` comes first; and if nothing
         else matches, the client learns what is wrong with its key.
         """
+        if not scope["path"].endswith(self._end):
+            return Match.NONE, {}
         match, child = super().matches(scope)
         if match is Match.NONE or "item_id" not in child["path_params"]:
             return match, child

@@ -119,7 +119,7 @@ class ViewSetList(Rows):
             readers["selection"] = self._filters.parameters()
         if self._expansion:
             readers["expand"] = self._expansion.parameters()
-        nothing = Asked(None, self._filters.default, frozenset())
+        nothing = Asked(None, Selection(), frozenset())
 
         async def asked(**read: Any) -> Asked:
             return replace(nothing, **read)
@@ -146,6 +146,7 @@ class ViewSetList(Rows):
             aorm,
             statement,
             asked.selection.order,
+            self._filters.default_order,
             self._key.columns,
             self._deep(asked.expand),
             lane,
