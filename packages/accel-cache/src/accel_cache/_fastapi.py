@@ -1,10 +1,9 @@
 """Where the cache meets FastAPI; imported only when FastAPI is there already."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
-from weakref import ref
 
 from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -34,6 +33,8 @@ _REQUEST = "accel_cache_request"
 _RESPONSE = "accel_cache_response"
 _VALUE = "accel_cache.value"
 _REFRESH = "accel_cache.refresh"
+_FACTS = "__accel_cache_facts__"
+_RENDERER = "__accel_cache_renderer__"
 
 # What a route passes on to its handler, less what concerns the request's body.
 _HANDLER_OPTIONS = set(inspect.signature(get_request_handler).parameters) - {
@@ -139,9 +140,6 @@ class RouteFacts:
     """What was derived from these facts; never what refers to the route."""
 
 
-_facts: dict[int, tuple[ref[Any], RouteFacts]] = {}
-
-
 def _route_of(request: Request) -> Any:
     """Return the route with everything its `include_router` added."""
     scope = request.scope
@@ -157,15 +155,15 @@ def _route_of(request: Request) -> Any:
 def facts_of(request: Request) -> RouteFacts | None:
     """Return the facts of the request's route; `None` for a foreign kind of route."""
     route = _route_of(request)
-    dependant = getattr(route, "dependant", None)
-    if dependant is None:
+    known: RouteFacts | None = getattr(route, _FACTS, None)
+    if known is not None:
+        return known
+    if (dependant := getattr(route, "dependant", None)) is None:
         return None
-    known = _facts.get(id(route))
-    if known is not None and known[0]() is route:
-        return known[1]
+    # Kept by the route: facts may refer to its application, which a table of ours
+    # would never let go.
     facts = _gather(dependant)
-    key = id(route)
-    _facts[key] = (ref(route, lambda _: _facts.pop(key, None)), facts)
+    setattr(route, _FACTS, facts)
     return facts
 
 
@@ -220,27 +218,37 @@ async def render(
     if isinstance(value, Response):
         return value
     route = _route_of(request)
+    if (renderer := getattr(route, _RENDERER, None)) is None:
+        renderer = _new_renderer(route)
+        setattr(route, _RENDERER, renderer)
+    # The replay reads nothing of the request: FastAPI need not parse it again.
+    spared = {"query_string": b"", "headers": []}
+    scope = {**request.scope, **spared, _VALUE: (value, injected, before)}
+    response: Response = await renderer(Request(scope, request.receive))
+    return response
+
+
+def _new_renderer(route: Any) -> Callable[[Request], Awaitable[Response]]:
+    # Once per route: FastAPI reads the source file of each endpoint that it meets.
     options = {
         name: getattr(route, name) for name in _HANDLER_OPTIONS if hasattr(route, name)
     }
-    handler = get_request_handler(dependant=_replay(injected, before), **options)
-    scope = {**request.scope, _VALUE: value}
-    return await handler(Request(scope, request.receive))
-
-
-def _replay(injected: Response, before: RawHeaders) -> Dependant:
-    async def endpoint(request: Request, response: Response) -> Any:
-        response.status_code = injected.status_code
-        fresh = list(injected.raw_headers)
-        for pair in before:
-            if pair in fresh:
-                fresh.remove(pair)
-        response.headers.raw.extend(fresh)
-        return request.scope[_VALUE]
-
-    return Dependant(
-        call=endpoint, request_param_name="request", response_param_name="response"
+    replay = Dependant(
+        call=_replay, request_param_name="request", response_param_name="response"
     )
+    return get_request_handler(dependant=replay, **options)
+
+
+async def _replay(request: Request, response: Response) -> Any:
+    """Return again what the endpoint has returned, with what it has injected."""
+    value, injected, before = request.scope[_VALUE]
+    response.status_code = injected.status_code
+    fresh = list(injected.raw_headers)
+    for pair in before:
+        if pair in fresh:
+            fresh.remove(pair)
+    response.headers.raw.extend(fresh)
+    return value
 
 
 class RefreshFailed(Exception):  # noqa: N818 - logged, never seen outside
