@@ -26,7 +26,15 @@ from accel_integration import (
     ThrottlingError,
     sp,
 )
-from accel_integration._scripts import ADMIT, FORCE, RESERVE, SETTLE, Script
+from accel_integration._scripts import (
+    ADMIT,
+    CLOSED,
+    FORCE,
+    PROBE,
+    RESERVE,
+    SETTLE,
+    Script,
+)
 from accel_integration._stores import StoreDownError
 from accel_integration.testing import FakeClock
 
@@ -73,47 +81,82 @@ class ClockedStore(RedisStore):
 
 # In seconds, and so long that the server forgets nothing while a test runs.
 RESET, WINDOW, FEWEST = 1_000, 10_000, 3
-LEASES = st.sampled_from(["", "a", "b"])
-WAITS = st.sampled_from([1, 499, 500, 999, 1_000, 5_000, 9_000, 10_000])
-STEPS = st.one_of(
-    st.tuples(st.just("admit"), LEASES.filter(bool), st.integers(0, 3)),
-    st.tuples(st.just("settle"), LEASES, st.integers(0, 2), st.integers(0, 2)),
-    st.tuples(st.just("force"), st.integers(0, 1)),
-    st.tuples(st.just("wait"), WAITS),
+BEGIN = st.tuples(st.just("begin"), st.integers(0, 2))
+END = st.tuples(
+    st.just("end"), st.sampled_from([0, 1, 1, 2]), st.integers(0, 5), st.integers(0, 1)
 )
+STEPS = st.one_of(
+    BEGIN,
+    BEGIN,
+    END,
+    END,
+    st.tuples(st.just("wait"), st.sampled_from([1, 500, 999, 1_000, 9_000, 10_000])),
+    st.tuples(st.just("force"), st.integers(0, 1)),
+)
+
+
+class Twins:
+    """One circuit in Lua and one in Python, which are told and asked the same."""
+
+    def __init__(self, client, **options):
+        self.clock = FakeClock()
+        self.lua = ClockedStore(client, clock=self.clock)
+        self.python = MemoryStore(clock=self.clock)
+        self.options = options
+        self.running = []
+        self.leases = 0
+
+    def ask(self, *call):
+        answer = self.lua.run(*call)
+        assert answer == self.python.run(*call)
+        return answer
+
+    def begin(self, successes):
+        """Begin a call, if that is allowed."""
+        self.leases += 1
+        lease, probes = f"lease {self.leases}", self.options["probes"]
+        window = self.options["window"]
+        verdict, epoch, *_ = self.ask(
+            ADMIT, "it", RESET, probes, lease, successes, window
+        )
+        if verdict in (CLOSED, PROBE):
+            self.running.append((epoch, lease if verdict == PROBE else ""))
+
+    def end(self, ended, position, successes):
+        """End one of the calls under way."""
+        if self.running:
+            ticket = self.running.pop(position % len(self.running))
+            arguments = (RESET, *self.options.values(), FEWEST, successes)
+            self.ask(SETTLE, "it", *ticket, ended, *arguments)
+
+    def wait(self, seconds):
+        self.clock.advance(seconds)
+
+    def force(self, isolated):
+        self.ask(FORCE, "it", isolated)
 
 
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    steps=st.lists(STEPS, max_size=40),
-    probes=st.integers(1, 2),
+    steps=st.lists(STEPS, max_size=60),
     threshold=st.integers(1, 3),
+    probes=st.integers(1, 2),
     rate=st.sampled_from([0, 0.5]),
 )
-def test_lua_and_python_agree_on_circuits(valkey, steps, probes, threshold, rate):
-    clock, epoch, window = FakeClock(), 0, WINDOW if rate else 0
+def test_lua_and_python_agree_on_circuits(valkey, steps, threshold, probes, rate):
+    window = WINDOW if rate else 0
     with redis.Redis(port=valkey) as client:
         client.flushall()
-        lua, python = ClockedStore(client, clock=clock), MemoryStore(clock=clock)
-        for kind, *args in steps:
-            if kind == "wait":
-                clock.advance(*args)
-                continue
-            if kind == "admit":
-                call = ADMIT, "it", RESET, probes, args[0], args[1], window
-            elif kind == "settle":
-                lease, ended, age = args
-                call = (SETTLE, "it", max(0, epoch - age), lease, ended, RESET)
-                call += (threshold, probes, rate, window, FEWEST, age)
-            else:
-                call = FORCE, "it", args[0]
-            answer = lua.run(*call)
-            assert answer == python.run(*call)
-            epoch = int(answer[1])
+        twins = Twins(
+            client, threshold=threshold, probes=probes, rate=rate, window=window
+        )
+
+        for kind, *arguments in steps:
+            getattr(twins, kind)(*arguments)
 
 
 @given(
@@ -136,6 +179,54 @@ def test_lua_and_python_agree_on_rates(valkey, burst, longest, waits):
             clock.advance(wait)
             answer = lua.run(RESERVE, "it", *arguments)
             assert answer == pytest.approx(python.run(RESERVE, "it", *arguments))
+
+
+def moment_of(client):
+    seconds, microseconds = client.time()
+    return seconds + microseconds / 1e6
+
+
+def test_scripts_go_by_the_clock_of_the_server(valkey):
+    with redis.Redis(port=valkey) as client:
+        before = moment_of(client)
+        RedisStore(client).run(RESERVE, "it", 100, 0, 0)
+        after = moment_of(client)
+
+        mark = float(client.get("accel:{it}"))
+
+    assert before <= mark - 100 + 1e-6
+    assert mark - 100 - 1e-6 <= after
+
+
+def test_server_forgets_what_nobody_needs_any_more(valkey):
+    day = 86_400
+    with redis.Redis(port=valkey) as client:
+        store = RedisStore(client, refresh=0)
+        throttle = sp.Throttling(0.1, burst=1, store=store, key="rate")
+        breaker = sp.CircuitBreaker(
+            reset_timeout=0.01, failure_rate=0.5, min_calls=2, store=store, key="api"
+        )
+        throttle(len)("")
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                breaker(failing)()
+        assert 5_000 < client.pttl("accel:{throttle:rate:}") <= 10_002
+        assert 5 < client.ttl("accel:{breaker:api:}:window") <= 11
+        time.sleep(0.02)
+        with pytest.raises(KeyboardInterrupt):
+            breaker(interrupted)(client)
+        assert day - 60 < client.ttl("accel:{breaker:api:}") <= day
+
+        breaker.isolate()
+
+        # Only what people did by hand stays until they undo it.
+        assert client.ttl("accel:{breaker:api:}") == -1
+
+
+def interrupted(client):
+    # While it is a probe.
+    assert 86_340 < client.ttl("accel:{breaker:api:}:probes") <= 86_400
+    raise KeyboardInterrupt
 
 
 # Circuits ------------------------------------------------------------------------
