@@ -126,6 +126,7 @@ async def test_a_cancelled_wait_gives_its_turn_back():
     await asyncio.sleep(0)
     waiter.cancel()
     await asyncio.gather(waiter, return_exceptions=True)
+    assert waiter.cancelled()
 
     second = asyncio.create_task(call())
     await asyncio.sleep(0)
@@ -244,6 +245,44 @@ def test_keys_work_for_threads_and_are_forgotten_when_there_are_too_many(monkeyp
 
     with pytest.raises(ThrottlingError):
         call("c")
+
+
+def test_the_key_that_was_not_seen_for_longest_is_forgotten_first(monkeypatch):
+    monkeypatch.setattr("accel_integration._throttle.MOST_KEYS", 2)
+    call = sp.Throttling(1, burst=1, key=str, clock=FakeClock())(len)
+    call("a")
+    call("b")
+    with pytest.raises(ThrottlingError):
+        call("a")
+
+    call("c")
+
+    with pytest.raises(ThrottlingError):
+        call("a")
+    assert call("b") == 1
+
+
+async def test_functions_with_one_name_as_their_key_share_a_rate(throttling):
+    throttle = throttling(1, burst=1, key="api")
+
+    async def other():
+        return "other"
+
+    assert await throttle(ok)() == "ok"
+    with pytest.raises(ThrottlingError, match="api is limited"):
+        await throttle(other)()
+
+
+def test_turn_that_comes_after_the_deadline_is_left_to_others():
+    clock = FakeClock()
+    call = sp.Throttling(0.1, burst=1, max_wait=60, clock=clock)(len)
+    call("first")
+    with pytest.raises(ThrottlingError):
+        sp.Timeout(5)(call)("hasty")
+
+    call("patient")
+
+    assert clock.sleeps == [pytest.approx(10, abs=0.02)]
 
 
 def test_says_in_words_that_it_goes_by_key():
