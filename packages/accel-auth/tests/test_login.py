@@ -72,6 +72,21 @@ def test_a_broken_multipart_body(service):
     assert response.status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("charset", "name"), [("idna", b"xn--a-"), ("punycode", b"99999999999999")]
+)
+def test_a_charset_that_can_not_be_decoded(service, charset, name):
+    part = b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\n'
+    kind = f"multipart/form-data; boundary=b; charset={charset}"
+
+    response = service.client.post(
+        "/token", content=part + name + b"\r\n--b--\r\n", headers={"Content-Type": kind}
+    )
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == "The form can not be parsed."
+
+
 def test_an_unknown_grant_type(service):
     response = service.client.post("/token", data={"grant_type": "client_credentials"})
 
@@ -229,6 +244,17 @@ async def test_one_ipv6_host_is_one_address(clock):
 
 
 @pytest.mark.anyio
+async def test_ipv4_clients_of_a_dual_stack_socket_are_told_apart(clock):
+    throttle = LoginThrottle(free=1, clock=clock)
+    for number in range(10):
+        await throttle.attempt(f"name-{number}", "::ffff:192.0.2.1")
+
+    with pytest.raises(LoginThrottledError):
+        await throttle.attempt("another", "192.0.2.1")
+    await throttle.attempt("another", "::ffff:198.51.100.7")
+
+
+@pytest.mark.anyio
 async def test_many_addresses_can_not_share_one_name_for_long(clock):
     throttle = LoginThrottle(clock=clock)
     for number in range(100):
@@ -236,6 +262,17 @@ async def test_many_addresses_can_not_share_one_name_for_long(clock):
 
     with pytest.raises(LoginThrottledError):
         await throttle.attempt("admin", "10.0.1.1")
+
+
+@pytest.mark.anyio
+async def test_spellings_of_one_name_share_its_count(clock):
+    throttle = LoginThrottle(clock=clock)
+    spellings = [f"{'admin'[:n].upper()}{'admin'[n:]}" for n in range(5)]
+    for number in range(100):
+        await throttle.attempt(spellings[number % 5], f"10.0.0.{number}")
+
+    with pytest.raises(LoginThrottledError):
+        await throttle.attempt("ADMIN", "10.0.1.1")
 
 
 @pytest.mark.anyio
@@ -345,6 +382,14 @@ def test_the_throttle_may_be_off(make_service):
     assert answers == {401}
 
 
-def test_a_throttle_without_any_free_attempt_is_refused():
-    with pytest.raises(ValueError, match=r"`free` must be >= 1: 0"):
-        LoginThrottle(free=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"free": 0}, r"`free` must be >= 1: 0"),
+        ({"base": 0}, r"`base` must be > 0 and <= `longest`: 0, 60"),
+        ({"base": 9, "longest": 3}, r"`base` must be > 0 and <= `longest`: 9, 3"),
+    ],
+)
+def test_a_throttle_that_can_not_count_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        LoginThrottle(**options)

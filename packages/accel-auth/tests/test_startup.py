@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 
 from accel_auth import Key, KeyMaterialError, NotMountedError, WeakSecretError, jwt_auth
@@ -165,6 +165,17 @@ def test_a_route_of_the_apps_own_wins_before_and_after(auth_class):
     assert client.get("/.well-known/jwks.json").json() == "mine, before"
     assert client.post("/token").json() == "mine, after"
     assert client.post("/token/revoke", data={"token": "x"}).json() == {}
+
+
+@pytest.mark.parametrize("prefix", ["", "/auth"])
+def test_a_route_of_a_router_of_the_apps_own_wins_too(make_service, prefix):
+    service = make_service(prefix=prefix)
+    router = APIRouter(prefix=prefix)
+    router.post("/token")(lambda: "mine")
+    service.app.include_router(router)
+
+    assert service.log_in().json() == "mine"
+    assert service.client.get("/openapi.json").status_code == 200
 
 
 def test_a_prefix_moves_everything(make_service):

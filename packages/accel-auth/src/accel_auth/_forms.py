@@ -56,7 +56,8 @@ async def read_form(request: Request) -> dict[str, str]:
             return {
                 name: value for name, value in form.items() if isinstance(value, str)
             }
-    except HTTPException as exc:
+    except (HTTPException, UnicodeError) as exc:
+        # The client names the charset of a multipart form, such as "idna".
         raise InvalidFormError("The form can not be parsed.") from exc
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 from starlette.routing import Match
 from starlette.types import Scope
@@ -66,11 +66,12 @@ class _YieldingRoute(APIRoute):
 
     def _is_taken(self, app: FastAPI) -> bool:
         mine = self.methods or set()
+        # FastAPI keeps an included router whole: its routes are not in `app.routes`.
         return any(
-            getattr(route, "path", None) == self.path
-            and not isinstance(route, _YieldingRoute)
-            and not mine.isdisjoint(getattr(route, "methods", None) or ())
-            for route in app.router.routes
+            route.path == self.path
+            and not isinstance(route.original_route, _YieldingRoute)
+            and not mine.isdisjoint(route.methods or ())
+            for route in iter_route_contexts(app.router.routes)
         )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import math
 import time
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ class LoginThrottle:
     ) -> None:
         if free < 1:
             raise ValueError(f"`free` must be >= 1: {free}")
+        if not 0 < base <= longest:
+            raise ValueError(f"`base` must be > 0 and <= `longest`: {base}, {longest}")
         self._limiter = limiter
         self._free = free
         self._base = base
@@ -120,7 +123,10 @@ class LoginThrottle:
         pair = _digest("pair", username, network)
         tiers = [(pair, self._free), (_digest("client", network), self._free * 10)]
         if pair not in self._known:
-            tiers.append((_digest("name", username), self._free * 20))
+            # Many a database finds "Anna" as "anna": one account, one count. The pair
+            # above keeps the spelling, or one's own login would reset another's wait.
+            account = unicodedata.normalize("NFKC", username).casefold()
+            tiers.append((_digest("name", account), self._free * 20))
         return tiers
 
     def _wait(self, key: str, now: float) -> float:
@@ -156,13 +162,18 @@ def _bound(entries: OrderedDict[str, Any]) -> None:
 
 
 def _network(client: str) -> str:
-    """Return the address, or the /64 of an IPv6 one: a single host has all of it."""
+    """Return the address, or the /64 of an IPv6 one: a single host has all of it.
+
+    A socket for both families shows `::ffff:192.0.2.1`. All of those lie in one /64, so
+    one guesser would slow down every client of IPv4; the IPv4 address is what counts.
+    """
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
         return client
-    if address.version == _IPV4:
-        return client
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None or address.version == _IPV4:
+        return str(mapped or address)
     return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
