@@ -1,6 +1,8 @@
 """Tokens in cookies, and requests that other sites send with them."""
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from accel_auth import CookieTransport
 
@@ -107,6 +109,51 @@ def test_logout_by_cookie_needs_the_proof_and_clears_all(logged_in):
     assert (bare.status_code, done.status_code) == (403, 200)
     assert not logged_in.client.cookies
     assert logged_in.me(token).status_code == 401
+
+
+def test_another_site_can_not_clear_the_cookies(logged_in):
+    response = logged_in.client.post(
+        "/token/revoke",
+        data={"token": "junk"},
+        headers={"Sec-Fetch-Site": "cross-site"},
+    )
+
+    assert response.status_code == 403
+    assert "set-cookie" not in response.headers
+
+
+def test_two_tabs_that_refresh_at_once_hold_one_proof(logged_in):
+    cookies = dict(logged_in.client.cookies)
+    form, proof = {"grant_type": "refresh_token"}, {HEADER: logged_in.csrf}
+
+    proofs = []
+    for _ in range(2):
+        logged_in.client.cookies.clear()
+        logged_in.client.cookies.update(cookies)
+        answer = logged_in.client.post("/token", data=form, headers=proof)
+        proofs.append(answer.json()["csrf_token"])
+
+    assert proofs[0] == proofs[1] != logged_in.csrf
+    for proof in proofs:
+        answer = logged_in.client.post("/write", headers={HEADER: proof})
+        assert answer.status_code == 200
+
+
+def test_the_refresh_cookie_comes_back_below_where_the_app_is_mounted(site):
+    outer = FastAPI()
+    outer.mount("/shop", site.app)
+    with TestClient(outer, base_url="https://testserver") as browser:
+        form = {"username": "admin", "password": "admin-pw"}
+        login = browser.post("/shop/token", data=form)
+        proof = {HEADER: login.json()["csrf_token"]}
+
+        form = {"grant_type": "refresh_token"}
+        fresh = browser.post("/shop/token", data=form, headers=proof)
+        proof = {HEADER: fresh.json()["csrf_token"]}
+        browser.post("/shop/token/revoke", headers=proof)
+
+        assert fresh.status_code == 200
+        assert not browser.cookies
 
 
 def test_a_bearer_token_needs_no_proof(logged_in):

@@ -173,7 +173,7 @@ class AppAuth:
     def check_csrf(self, conn: HTTPConnection, claims: Claims | None = None) -> None:
         """Refuse a request that another site's page sent with our cookies.
 
-        Without the *claims* of a cookie, it is a login that is judged.
+        Without the *claims* of a cookie, it is a login or a logout that is judged.
 
         Raises:
             CsrfError: if it does not prove where it comes from.

@@ -91,11 +91,15 @@ class CookieTransport:
             raise CsrfError(self.header, self.csrf)
 
     def check_login(self, conn: HTTPConnection) -> None:
-        """Refuse a login that another site's page sent: it would plant its session.
+        """Refuse what sets or clears the cookies, if another site's page sent it.
+
+        A login would plant that page's session, and a logout would end the visitor's.
 
         Raises:
             CsrfError: if the browser says that the request crosses sites.
         """
+        # Browsers that send neither header are too old for SameSite cookies, too; what
+        # is no browser carries nobody's cookies.
         site = conn.headers.get("sec-fetch-site", "none")
         origin = conn.headers.get("origin")
         host = conn.headers.get("host", "")

@@ -150,7 +150,7 @@ def _pair(
     refresh |= {"sid": session, "auth_time": grant.began, "exp": at + ttl}
     if grant.scope is not None:
         refresh["scope"] = grant.scope
-    csrf = _new_id() if auth.settings.cookies else ""
+    csrf = _derive(refresh_id, "csrf") if auth.settings.cookies else ""
     if csrf:
         access["csrf"] = refresh["csrf"] = csrf
     return TokenPair(

@@ -155,10 +155,10 @@ async def _token(auth: AppAuth, request: Request) -> JSONResponse:
             pair = await grant_refresh(auth, refresh, scope=form.get("scope", ""))
         case _:
             raise UnsupportedGrantError
-    return _answer(auth, pair)
+    return _answer(auth, request, pair)
 
 
-def _answer(auth: AppAuth, pair: TokenPair) -> JSONResponse:
+def _answer(auth: AppAuth, request: Request, pair: TokenPair) -> JSONResponse:
     answer = Token(expires_in=pair.expires_in, scope=pair.scope)
     cookies = auth.settings.cookies
     if cookies is None:
@@ -167,10 +167,18 @@ def _answer(auth: AppAuth, pair: TokenPair) -> JSONResponse:
         answer.csrf_token = pair.csrf
     response = JSONResponse(answer.model_dump(exclude_none=True), headers=_NO_STORE)
     if cookies is not None:
-        tokens = (pair.access, pair.refresh, pair.csrf)
-        path = f"{auth.prefix}/token"
-        cookies.write(response, tokens, path=path, max_age=pair.refresh_expires_in)
+        cookies.write(
+            response,
+            (pair.access, pair.refresh, pair.csrf),
+            path=_cookie_path(auth, request),
+            max_age=pair.refresh_expires_in,
+        )
     return response
+
+
+def _cookie_path(auth: AppAuth, request: Request) -> str:
+    # As the browser sees it: below where the app is mounted, or its proxy's prefix.
+    return f"{request.scope.get('root_path', '')}{auth.prefix}/token"
 
 
 def _token_of(
@@ -192,13 +200,15 @@ def _token_of(
 
 async def _revoke(auth: AppAuth, request: Request) -> JSONResponse:
     """Answer 200 to an unknown token too: it is as good as revoked (RFC 7009, 2.2)."""
+    # The answer clears the cookies, whatever token the form names.
+    auth.check_csrf(request)
     form = await read_form(request)
     token = _token_of(auth, request, form, "token")
     if (claims := _claims_of(auth, token)) is not None:
         await auth.revoke_token(claims)
     response = JSONResponse({}, headers=_NO_STORE)
     if auth.settings.cookies is not None:
-        auth.settings.cookies.clear(response, path=f"{auth.prefix}/token")
+        auth.settings.cookies.clear(response, path=_cookie_path(auth, request))
     return response
 
 
