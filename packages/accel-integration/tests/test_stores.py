@@ -181,6 +181,67 @@ def test_lua_and_python_agree_on_rates(valkey, burst, longest, waits):
             assert answer == pytest.approx(python.run(RESERVE, "it", *arguments))
 
 
+GOOD, BAD = [("begin", 0), ("end", 0, 0, 0)], [("begin", 0), ("end", 1, 0, 0)]
+STORIES = {
+    "failures in a row": BAD + GOOD + 2 * BAD + [("begin", 0)],
+    "all probes succeed": [
+        *(2 * BAD),
+        ("wait", 999),
+        ("begin", 0),
+        ("wait", 1),
+        *GOOD,
+        *GOOD,
+        *(2 * BAD),
+        ("begin", 0),
+    ],
+    "a probe fails": [*(2 * BAD), ("wait", 1_000), *GOOD, *BAD, ("begin", 0)],
+    "too many probes": [
+        *(2 * BAD),
+        ("wait", 1_000),
+        ("begin", 0),
+        ("wait", 1),
+        ("begin", 0),
+        ("begin", 0),
+        ("end", 0, 0, 0),
+        ("begin", 0),
+        ("end", 2, 0, 0),
+        ("begin", 0),
+    ],
+    "a probe is lost": [
+        *(2 * BAD),
+        ("wait", 1_000),
+        ("begin", 0),
+        ("wait", 500),
+        ("begin", 0),
+        ("wait", 499),
+        ("begin", 0),
+        ("wait", 1),
+        ("begin", 0),
+        ("end", 0, 0, 0),
+        ("end", 0, 0, 0),
+        ("end", 0, 0, 0),
+    ],
+    "a share of failures": [*(2 * GOOD), *BAD, ("wait", 9_000), *BAD, ("begin", 0)],
+    "successes told later": [("begin", 2), ("end", 1, 0, 1), *BAD, *BAD, *BAD],
+    "successes told early": [("begin", 4), ("end", 1, 0, 0), *(4 * BAD)],
+    "failures long ago": [*(2 * BAD), ("wait", 10_000), *BAD, ("begin", 0), *(3 * BAD)],
+    "a share that was closed": [*(3 * BAD), ("wait", 1_000), *(2 * GOOD), *(3 * BAD)],
+    "by hand": [*BAD, ("force", 1), ("begin", 0), ("force", 0), *(2 * BAD)],
+}
+
+
+@pytest.mark.parametrize("rate", [0, 0.5])
+@pytest.mark.parametrize("probes", [1, 2])
+@pytest.mark.parametrize("story", STORIES)
+def test_lua_and_python_agree_on_the_usual_stories(valkey, story, probes, rate):
+    window = WINDOW if rate else 0
+    with redis.Redis(port=valkey) as client:
+        twins = Twins(client, threshold=2, probes=probes, rate=rate, window=window)
+
+        for kind, *arguments in STORIES[story]:
+            getattr(twins, kind)(*arguments)
+
+
 def moment_of(client):
     seconds, microseconds = client.time()
     return seconds + microseconds / 1e6
