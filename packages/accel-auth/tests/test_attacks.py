@@ -205,7 +205,7 @@ def test_an_audience_where_none_is_expected(service, header, claims):
 
 
 def test_a_claim_that_the_service_requires(make_service, header, claims):
-    service = make_service(required=["tenant"])
+    service = make_service(required="tenant")
 
     assert_refused(service, forge(header, claims))
     assert service.me(forge(header, {**claims, "tenant": "t"})).is_success

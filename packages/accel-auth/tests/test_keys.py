@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from accel_auth import Key, KeyMaterialError, Keyring
+from accel_auth import Key, KeyMaterialError, Keyring, WeakSecretError
 
 RSA = rsa.generate_private_key(65537, 2048)
 MATERIAL = {
@@ -139,6 +139,31 @@ def test_a_ring_needs_something_to_sign_with():
         Keyring([public])
     with pytest.raises(KeyMaterialError, match=r"nothing to sign with"):
         Keyring([])
+
+
+def test_a_refused_change_leaves_the_ring_as_it_was(make_service):
+    key = Key("o" * 32)
+    keyring = Keyring([key])
+    service = make_service(keys=keyring)
+    token = service.log_in().json()["access_token"]
+
+    with pytest.raises(KeyMaterialError, match=r"nothing to sign with"):
+        keyring.retire(key.kid)
+    with pytest.raises(KeyMaterialError, match=r"nothing to sign with"):
+        keyring.rotate(Key(RSA.public_key(), algorithm="RS256"))
+    with pytest.raises(KeyMaterialError, match=r"share a name"):
+        keyring.rotate(Key("n" * 32, kid=key.kid))
+
+    assert service.me(token).status_code == 200
+    assert service.me(service.log_in().json()["access_token"]).status_code == 200
+
+
+def test_a_strong_ring_takes_no_weak_key(make_service):
+    keyring = Keyring([Key("o" * 32)])
+    make_service(keys=keyring)
+
+    with pytest.raises(WeakSecretError, match=r"5 bytes long"):
+        keyring.rotate(Key("short"))
 
 
 def test_two_keys_of_one_name_are_refused():

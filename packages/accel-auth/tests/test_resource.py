@@ -272,6 +272,23 @@ def test_a_symmetric_algorithm_is_refused():
         )
 
 
+@pytest.mark.parametrize("audience", ["", [], [""]])
+def test_a_server_without_an_audience_is_refused(audience):
+    with pytest.raises(ValueError, match=r"`audience` must name this service"):
+        ResourceServer(ISSUER, audience=audience, jwks_url=f"{ISSUER}/jwks")
+
+
+@pytest.mark.anyio
+async def test_one_name_needs_no_list(issuer, clock):
+    one = {"types": "JWT", "algorithms": KEY.algorithm, "required": "email"}
+    server = make_server(issuer, clock, **one)
+    good = token(clock, headers={"typ": "JWT"}, email="anna@example.com")
+
+    assert (await server.authenticate(good))["sub"] == "anna"
+    with pytest.raises(InvalidTokenError):
+        await server.authenticate(token(clock, headers={"typ": "JWT"}))
+
+
 def test_jwt_auth_serves_an_app_whose_issuer_is_elsewhere(server, clock):
     app = FastAPI()
     server.mount_auth(app)

@@ -207,6 +207,7 @@ def test_the_document_lists_the_scopes(make_service):
     [
         ({"refresh_grace": 11}, r"`refresh_grace` must be 0 to 10 s: 11"),
         ({"access_ttl": 0}, r"`access_ttl` must be at least 1 s: 0"),
+        ({"leeway": -5}, r"`leeway` must not be negative: -5"),
     ],
 )
 def test_unsafe_options_are_refused_at_mount(auth_class, options, message):

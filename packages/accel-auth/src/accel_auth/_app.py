@@ -19,7 +19,7 @@ from accel_auth._errors import (
 from accel_auth._events import Subscriber, Subscribers
 from accel_auth._hooks import bind_hook
 from accel_auth._keys import Key, Keyring
-from accel_auth._settings import AuthSettings, seconds
+from accel_auth._settings import AuthSettings, as_list, seconds
 from accel_auth._stores import Session
 from accel_auth._verify import Verifier
 
@@ -217,7 +217,7 @@ class AppAuth:
         return seconds(self.settings.access_ttl) + seconds(self.settings.leeway) + 1
 
     def _verifier(self, keyring: Keyring, typ: str) -> Verifier:
-        required = ("exp", "iat", "sub", "jti", *self.settings.required)
+        required = ("exp", "iat", "sub", "jti", *as_list(self.settings.required))
         # A refresh token is for us alone: it has no body that could hold more claims.
         policy = ClaimsPolicy(
             required=required if typ == ACCESS_TYPE else (*required[:4], "sid"),

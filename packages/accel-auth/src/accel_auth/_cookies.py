@@ -98,8 +98,8 @@ class CookieTransport:
         Raises:
             CsrfError: if the browser says that the request crosses sites.
         """
-        # Browsers that send neither header are too old for SameSite cookies, too; what
-        # is no browser carries nobody's cookies.
+        # No current browser posts without either header; a script has no cookies of a
+        # visitor to abuse.
         site = conn.headers.get("sec-fetch-site", "none")
         origin = conn.headers.get("origin")
         host = conn.headers.get("host", "")

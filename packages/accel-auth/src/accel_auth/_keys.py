@@ -105,7 +105,10 @@ class Key:
 def _secret(material: Any, algorithm: str) -> bytes:
     secret = material.encode() if isinstance(material, str) else material
     if not isinstance(secret, bytes):
-        cure = 'Pass `algorithm="RS256"`, "ES256" or "EdDSA" with a key object.'
+        cure = (
+            'Pass `algorithm="RS256"`, "ES256" or "EdDSA" with a key object, '
+            "and `secret.get_secret_value()` of a SecretStr."
+        )
         raise KeyMaterialError(algorithm, "it is not a string or bytes", cure)
     if _LOOKS_PUBLIC.search(secret) or not _is_plain(secret, algorithm):
         # Whoever knows the public half could sign with it (RFC 8725, section 2.1).
@@ -153,23 +156,31 @@ class Keyring:
     """
 
     def __init__(self, keys: Sequence[Key | str | bytes]) -> None:
-        self._keys = tuple(k if isinstance(k, Key) else Key(k) for k in keys)
         self.generation = 0
-        self._heads: dict[str, bytes] = {}
-        self._index()
+        self._strong = False
+        self._use(tuple(k if isinstance(k, Key) else Key(k) for k in keys))
 
     def __repr__(self) -> str:
         return f"<Keyring {', '.join(map(repr, self._keys))}>"
 
     def rotate(self, key: Key) -> None:
-        """Sign with *key* from now on; the earlier keys go on verifying."""
-        self._keys = (key, *self._keys)
-        self._index()
+        """Sign with *key* from now on; the earlier keys go on verifying.
+
+        Raises:
+            KeyMaterialError: if it can not sign, or has the name of another key.
+            WeakSecretError: if it can be guessed, in a ring that was found strong.
+        """
+        if self._strong:
+            key.check_strength()
+        self._use((key, *self._keys))
 
     def retire(self, kid: str) -> None:
-        """Forget the key *kid*: its tokens are refused from now on."""
-        self._keys = tuple(key for key in self._keys if key.kid != kid)
-        self._index()
+        """Forget the key *kid*: its tokens are refused from now on.
+
+        Raises:
+            KeyMaterialError: if no key would be left that signs; rotate first.
+        """
+        self._use(tuple(key for key in self._keys if key.kid != kid))
 
     def check_strength(self) -> None:
         """Refuse every weak secret.
@@ -179,6 +190,7 @@ class Keyring:
         """
         for key in self._keys:
             key.check_strength()
+        self._strong = True
 
     def sign(self, claims: Claims, typ: str) -> str:
         """Return *claims* as a signed token of the type *typ*."""
@@ -206,14 +218,16 @@ class Keyring:
             self._heads[typ] = _base64.encode(text.encode())
         return self._heads[typ]
 
-    def _index(self) -> None:
-        if not self._keys or not self._keys[0].can_sign:
-            algorithm = self._keys[0].algorithm if self._keys else "any algorithm"
+    def _use(self, keys: tuple[Key, ...]) -> None:
+        """Take *keys*, all or none: a refused rotation leaves a ring that works."""
+        if not keys or not keys[0].can_sign:
+            algorithm = keys[0].algorithm if keys else "any algorithm"
             cure = "Put a private key or a secret first: it signs."
             raise KeyMaterialError(algorithm, "there is nothing to sign with", cure)
-        self._named = {(k.kid, k.algorithm): k.verifying() for k in self._keys}
-        if len(self._named) < len(self._keys):
+        named = {(k.kid, k.algorithm): k.verifying() for k in keys}
+        if len(named) < len(keys):
             cure = "Give each a `kid` of its own."
             raise KeyMaterialError("a keyring", "two keys share a name", cure)
-        self._heads.clear()
+        self._keys, self._named = keys, named
+        self._heads: dict[str, bytes] = {}
         self.generation += 1

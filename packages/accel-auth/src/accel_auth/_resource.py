@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from accel_auth._claims import Claims, ClaimsPolicy
 from accel_auth._dependency import JwtAuth
 from accel_auth._errors import InsecureIssuerError
 from accel_auth._jwks import Fetch, RemoteKeys, https_fetch
-from accel_auth._settings import Duration, seconds
+from accel_auth._settings import Duration, Names, as_list, seconds
 from accel_auth._verify import Verifier
 
 # Never HS*: a public key would then serve as a secret (RFC 8725, section 3.1).
@@ -28,9 +28,9 @@ _ASYMMETRIC = frozenset(
 class ResourceOptions(TypedDict, total=False):
     """What `ResourceServer` takes besides issuer, audience and address."""
 
-    algorithms: Collection[str]
-    types: Collection[str]
-    required: Sequence[str]
+    algorithms: Names
+    types: Names
+    required: Names
     leeway: Duration
     max_age: Duration
     cooldown: Duration
@@ -73,13 +73,16 @@ class ResourceServer:
         self,
         issuer: str,
         *,
-        audience: str | Sequence[str],
+        audience: Names,
         jwks_url: str,
         **options: Unpack[ResourceOptions],
     ) -> None:
         if urlsplit(jwks_url).scheme != "https":
             raise InsecureIssuerError(jwks_url)
-        algorithms = options.get("algorithms", _ALGORITHMS)
+        if not (audiences := [name for name in as_list(audience) if name]):
+            # RFC 9068, section 4: without it, a token for any other service would do.
+            raise ValueError("`audience` must name this service; it is empty")
+        algorithms = as_list(options.get("algorithms", _ALGORITHMS))
         if not _ASYMMETRIC.issuperset(algorithms):
             raise ValueError(f"`algorithms` must be asymmetric: {sorted(algorithms)}")
         self.issuer = issuer
@@ -94,9 +97,8 @@ class ResourceServer:
             stale_if_error=seconds(options.get("stale_if_error", 3600)),
             clock=options.get("monotonic", time.monotonic),
         )
-        audiences = [audience] if isinstance(audience, str) else audience
         policy = ClaimsPolicy(
-            required=("exp", "iat", "sub", *options.get("required", ())),
+            required=("exp", "iat", "sub", *as_list(options.get("required", ()))),
             issuer=issuer,
             audience=frozenset(audiences),
             leeway=seconds(options.get("leeway", 0)),
@@ -104,7 +106,7 @@ class ResourceServer:
         self._verifier = Verifier(
             self._keys,
             policy,
-            types=options.get("types", ("at+jwt",)),
+            types=as_list(options.get("types", "at+jwt")),
             clock=options.get("clock", time.time),
         )
 

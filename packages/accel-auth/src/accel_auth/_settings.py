@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Self, TypedDict
@@ -15,6 +15,7 @@ from accel_auth._throttle import LoginThrottle
 MAX_GRACE = 10.0
 
 Duration = float | timedelta
+Names = str | Collection[str]
 Keys = Keyring | Sequence[Key | str | bytes] | Key | str | bytes
 
 
@@ -23,8 +24,8 @@ class AuthOptions(TypedDict, total=False):
 
     keys: Keys | None
     issuer: str | None
-    audience: str | Sequence[str]
-    required: Sequence[str]
+    audience: Names
+    required: Names
     leeway: Duration
     access_ttl: Duration
     refresh_ttl: Duration
@@ -44,8 +45,8 @@ class AuthSettings:
 
     keys: Keys | None = None
     issuer: str | None = None
-    audience: str | Sequence[str] = ()
-    required: Sequence[str] = ()
+    audience: Names = ()
+    required: Names = ()
     leeway: Duration = 0
     access_ttl: Duration = 30 * 60
     refresh_ttl: Duration = timedelta(days=14)
@@ -62,6 +63,8 @@ class AuthSettings:
         grace = seconds(self.refresh_grace)
         if not 0 <= grace <= MAX_GRACE:
             raise ValueError(f"`refresh_grace` must be 0 to {MAX_GRACE:g} s: {grace:g}")
+        if (leeway := seconds(self.leeway)) < 0:
+            raise ValueError(f"`leeway` must not be negative: {leeway:g}")
         for name in ("access_ttl", "refresh_ttl", "session_ttl"):
             if (ttl := seconds(getattr(self, name))) < 1:
                 raise ValueError(f"`{name}` must be at least 1 s: {ttl:g}")
@@ -88,8 +91,7 @@ class AuthSettings:
 
     def audiences(self) -> list[str]:
         """Return the audience as a list."""
-        one = isinstance(self.audience, str)
-        return [str(self.audience)] if one else list(self.audience)
+        return as_list(self.audience)
 
 
 _ABSENT: Any = object()
@@ -106,3 +108,8 @@ def seconds(duration: Duration) -> float:
     if isinstance(duration, timedelta):
         return duration.total_seconds()
     return float(duration)
+
+
+def as_list(names: Names) -> list[str]:
+    """Return *names* as a list; a string is one name, not a collection of letters."""
+    return [names] if isinstance(names, str) else list(names)
