@@ -160,8 +160,7 @@ def facts_of(request: Request) -> RouteFacts | None:
         return known
     if (dependant := getattr(route, "dependant", None)) is None:
         return None
-    # Kept by the route: facts may refer to its application, which a table of ours
-    # would never let go.
+    # Kept by the route, which they live as long as: a table of ours would need care.
     facts = _gather(dependant)
     setattr(route, _FACTS, facts)
     return facts
