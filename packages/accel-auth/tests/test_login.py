@@ -3,7 +3,12 @@
 import pytest
 from fastapi import Depends, Request
 
-from accel_auth import LoginThrottle, LoginThrottledError, jwt_auth
+from accel_auth import (
+    LoginThrottle,
+    LoginThrottledError,
+    TokenTooLargeError,
+    jwt_auth,
+)
 
 
 def test_multipart_forms_work_too(service):
@@ -122,6 +127,37 @@ def test_a_login_may_ask_for_less(service):
     assert service.me(token["access_token"], "/users").status_code == 403
     again = service.refresh(token["refresh_token"]).json()
     assert again["scope"] == "users:write"
+
+
+def test_a_refresh_grants_no_more_than_the_login_did(make_service, auth_class, clock):
+    class Promoting(auth_class):
+        scope = "read"
+
+        async def add_jwt_body(self, username):
+            return {"scope": self.scope}
+
+    auth = Promoting(clock=clock)
+    service = make_service(auth)
+    pair = service.log_in(scope="read write read").json()
+
+    auth.scope = "read write"
+    again = service.refresh(pair["refresh_token"]).json()
+
+    assert pair["scope"] == "read"
+    assert again["scope"] == "read"
+
+
+def test_a_token_that_no_request_could_carry_is_refused_at_login(
+    make_service, auth_class, clock
+):
+    class Talkative(auth_class):
+        async def add_jwt_body(self, username):
+            return {"story": "x" * 8192}
+
+    service = make_service(Talkative(clock=clock))
+
+    with pytest.raises(TokenTooLargeError, match=r"8192 are accepted.*add_jwt_body"):
+        service.log_in()
 
 
 def test_a_login_can_not_ask_for_more(service):

@@ -293,4 +293,25 @@ async def test_the_memory_store_forgets_what_expired(clock):
     assert list(store._records) == [Session("u0", "s")]
     assert list(store._by_subject) == ["u0"]
     assert list(store._denied) == ["last"]
+    assert len(store._deadlines) == 2
     assert await store.current(Session("u0", "s")) == "t2"
+
+
+@pytest.mark.anyio
+async def test_the_memory_store_does_not_grow_with_use(clock):
+    store, session = MemoryStore(clock=clock), Session("anna", "s")
+    await store.open(session, "t0", 600)
+
+    for number in range(1000):
+        successor = Rotation(Turn.ROTATED, f"t{number + 1}")
+        await store.rotate(session, f"t{number}", successor, ttl=600, grace=0)
+        await store.deny("stubborn", 60)
+        clock.advance(1)
+
+    assert len(store._deadlines) == 2
+    assert await store.current(session) == "t1000"
+    assert await store.is_denied("stubborn")
+    clock.advance(600)
+    await store.deny("last", 60)
+    assert not store._records
+    assert list(store._denied) == ["last"]

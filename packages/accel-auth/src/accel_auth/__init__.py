@@ -35,6 +35,7 @@ from accel_auth._errors import (
     PasswordTooLongError,
     TokenExpiredError,
     TokenRevokedError,
+    TokenTooLargeError,
     UnsupportedGrantError,
     WeakSecretError,
 )
@@ -104,6 +105,7 @@ __all__ = [
     "TokenExpiredError",
     "TokenRevokedError",
     "TokenStore",
+    "TokenTooLargeError",
     "Turn",
     "UnsupportedGrantError",
     "WeakSecretError",

@@ -10,6 +10,7 @@ The tree:
     - MissingExtraError
     - InsecureIssuerError
     - NotMountedError
+    - TokenTooLargeError
   - AuthRequestError: a request is refused; the client reads it (an HTTPException)
     - NotAuthenticatedError (401)
     - InvalidTokenError (401)
@@ -103,6 +104,16 @@ class NotMountedError(AuthConfigError):
             f"The app {app!r} has no authentication, but a route depends on `jwt_auth`. "
             "Call `AuthJWT.mount_auth(app)` on the very app that holds the route; "
             "a mounted sub-application needs its own."
+        )
+
+
+class TokenTooLargeError(AuthConfigError):
+    """Raised when a token would be signed that no request is let in with."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The token would have {size} bytes, but at most {limit} are accepted. "
+            "Let `add_jwt_body` add fewer or shorter claims, and look up the rest."
         )
 
 

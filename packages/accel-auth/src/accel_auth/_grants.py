@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from accel_auth import _base64
-from accel_auth._app import REFRESH_TYPE, AppAuth
+from accel_auth._app import ACCESS_TYPE, REFRESH_TYPE, AppAuth
 from accel_auth._claims import Claims, split_scopes
 from accel_auth._errors import (
     InvalidCredentialsError,
@@ -14,9 +14,11 @@ from accel_auth._errors import (
     InvalidScopeError,
     InvalidTokenError,
     LoginThrottledError,
+    TokenTooLargeError,
 )
 from accel_auth._settings import seconds
 from accel_auth._stores import Rotation, Session, Turn
+from accel_auth._verify import MAX_TOKEN_BYTES
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,6 +51,7 @@ async def grant_password(
         LoginThrottledError: if the attempt comes too early.
         InvalidCredentialsError: if they do not match; it does not say which is wrong.
         InvalidScopeError: if scopes are asked for, and none is the user's.
+        TokenTooLargeError: if the hook adds more claims than any request could carry.
     """
     if auth.throttle is not None:
         try:
@@ -61,16 +64,18 @@ async def grant_password(
         raise InvalidCredentialsError
     if auth.throttle is not None:
         await auth.throttle.succeed(username, client)
-    body = await auth.add_jwt_body(username)
-    narrowed = _narrow(body, scope)
-    session, refresh = Session(username, _new_id()), _new_id()
-    now = auth.now()
-    await auth.store.open(session, refresh, _refresh_ttl(auth, now, now))
+    body = _narrow(await auth.add_jwt_body(username), scope)
+    session, refresh, now = Session(username, _new_id()), _new_id(), auth.now()
+    # What was granted, not what was asked for: no refresh may add to it (RFC 6749,
+    # section 6), though the user may own more by then.
+    granted = body["scope"] if scope else None
+    grant = _Grant(session=session, began=now, scope=granted)
+    pair = _pair(auth, grant, body, refresh, now)
+    await auth.store.open(session, refresh, pair.refresh_expires_in)
     auth.events.emit(
         "login_succeeded", username=username, client=client, session=session.id
     )
-    grant = _Grant(session=session, began=now, scope=scope or None)
-    return _pair(auth, grant, narrowed, refresh, now)
+    return pair
 
 
 async def grant_refresh(auth: AppAuth, token: str, *, scope: str = "") -> TokenPair:
@@ -125,7 +130,7 @@ def _narrow(body: Claims, wanted: str) -> Claims:
     if not wanted:
         return body
     owned = set(split_scopes(body.get("scope")))
-    granted = [scope for scope in wanted.split() if scope in owned]
+    granted = [scope for scope in dict.fromkeys(wanted.split()) if scope in owned]
     if not granted:
         raise InvalidScopeError
     return {**body, "scope": " ".join(granted)}
@@ -154,13 +159,20 @@ def _pair(
     if csrf:
         access["csrf"] = refresh["csrf"] = csrf
     return TokenPair(
-        access=auth.sign(access),
-        refresh=auth.sign(refresh, REFRESH_TYPE),
+        access=_sign(auth, access, ACCESS_TYPE),
+        refresh=_sign(auth, refresh, REFRESH_TYPE),
         expires_in=access["exp"] - auth.now(),
         refresh_expires_in=ttl,
         scope=access.get("scope"),
         csrf=csrf,
     )
+
+
+def _sign(auth: AppAuth, claims: Claims, typ: str) -> str:
+    token = auth.sign(claims, typ)
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenTooLargeError(len(token), MAX_TOKEN_BYTES)
+    return token
 
 
 def _derive(token_id: str, purpose: str) -> str:

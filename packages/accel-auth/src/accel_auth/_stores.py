@@ -129,7 +129,6 @@ class MemoryStore:
         if current.token_id == used:
             record.used, record.current, record.rotated = used, successor, now
             record.expires = now + ttl
-            heapq.heappush(self._deadlines, (record.expires, session))
             return successor
         if current.token_id and record.used == used and now - record.rotated < grace:
             return Rotation(Turn.REPEATED, current.token_id, current.issued_at)
@@ -154,9 +153,10 @@ class MemoryStore:
     async def deny(self, token_id: str, ttl: float) -> None:
         """Refuse a token, or a whole session's tokens, for *ttl* seconds."""
         self._forget_expired()
-        expires = max(self._denied.get(token_id, 0.0), self._clock() + ttl)
-        self._denied[token_id] = expires
-        heapq.heappush(self._deadlines, (expires, (token_id,)))
+        known = self._denied.get(token_id, 0.0)
+        self._denied[token_id] = max(known, self._clock() + ttl)
+        if not known:
+            heapq.heappush(self._deadlines, (self._denied[token_id], (token_id,)))
 
     async def is_denied(self, *token_ids: str) -> bool:
         """Tell whether any of *token_ids* was denied."""
@@ -178,11 +178,20 @@ class MemoryStore:
             del self._by_subject[session.subject]
 
     def _forget_expired(self) -> None:
+        # One deadline each, as it was at first: whoever refreshes in a loop costs no
+        # memory. What lives longer by now is put back until then.
         now = self._clock()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, key = heapq.heappop(self._deadlines)
-            if isinstance(key, Session):
-                if self._live(key) is None:
-                    self._drop(key)
-            elif self._denied.get(key[0], now + 1) <= now:
+            if (expires := self._expiry(key)) > now:
+                heapq.heappush(self._deadlines, (expires, key))
+            elif isinstance(key, Session):
+                self._drop(key)
+            else:
                 del self._denied[key[0]]
+
+    def _expiry(self, key: Session | tuple[str]) -> float:
+        if isinstance(key, Session):
+            record = self._records.get(key)
+            return record.expires if record else 0.0
+        return self._denied[key[0]]
