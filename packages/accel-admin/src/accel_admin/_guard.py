@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from accel_admin._panel import Panel
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
+# Bytes that somebody may send who is not logged in.
+_LARGEST_LOGIN = 1024 * 1024
 _OPEN = {
     f"{BLUEPRINT}.{name}" for name in ("login", "logout", "short_login", "short_logout")
 }
@@ -40,12 +42,15 @@ class Guard:
             return None
         if getattr(session, "unavailable", False):
             abort(503, "The store of sessions cannot be reached.")
+        if self._panel.current_account is None:
+            if request.endpoint not in _OPEN:
+                return self._to_login()
+            # To look for the token is to read the form, and files fill the disk.
+            request.max_content_length = _LARGEST_LOGIN
         if request.method not in _SAFE:
             self._check_origin()
         self._check_return_address()
-        if request.endpoint in _OPEN or self._panel.current_account is not None:
-            return None
-        return self._to_login()
+        return None
 
     def _is_asset(self) -> bool:
         return (request.endpoint or "").endswith(".static")

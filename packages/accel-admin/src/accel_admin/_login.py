@@ -1,7 +1,7 @@
 """Logging in and out."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from flask import (
     Blueprint,
@@ -47,7 +47,8 @@ class _Login:
         self._panel = panel
 
     def __call__(self) -> Response:
-        if request.method != "GET":
+        # HEAD and OPTIONS come without a token, and must not count as a failed login.
+        if request.method == "POST":
             return self._log_in()
         if self._panel.current_account is not None:
             return _see(self._target())
@@ -98,7 +99,7 @@ class _Logout:
     def __call__(self) -> Response:
         if (account := self._panel.current_account) is None:
             return _see(url_for(f"{BLUEPRINT}.login"))
-        if request.method == "GET":
+        if request.method != "POST":
             # A link or an image on another page must not log anybody out.
             html = render_template(
                 "accel_admin/logout.html",
@@ -113,10 +114,15 @@ class _Logout:
 
 def is_inside(target: str, home: str) -> bool:
     """Tell whether *target* is a path below *home*, as every browser reads it."""
+    # Browsers read a backslash as a slash, and skip tabs and line breaks.
     if "\\" in target or not target.isprintable() or target.startswith("//"):
         return False
-    parts = urlsplit(target)
-    if parts.scheme or parts.netloc or "/../" in f"{parts.path}/":
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return False
+    # `%2e%2e` leads a browser upwards as `..` does.
+    if parts.scheme or parts.netloc or ".." in unquote(parts.path).split("/"):
         return False
     return f"{parts.path}/".startswith(home)
 
