@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from accel_admin._errors import WeakPassword
+from accel_admin._errors import DuplicateAccount, WeakPassword
 
 MAX_PASSWORD = 1024
 _MIN_PASSWORD = 8
@@ -57,7 +57,10 @@ class Accounts:
         return f"<{type(self).__name__} of {len(self._accounts)}>"
 
     def _add(self, account: Account, *, debug: bool) -> None:
-        name, password = account.username, account.password
+        # An environment variable that is not set gives None.
+        name, password = account.username, account.password or ""
+        if name in self._accounts:
+            raise DuplicateAccount(name)
         hashed = password.startswith("$argon2")
         if hashed:
             _check_hash(name, password)
@@ -108,7 +111,11 @@ def _check_hash(username: str, hashed: str) -> None:
     try:
         extract_parameters(hashed)
     except InvalidHashError as exc:
-        raise WeakPassword(username, "is no valid argon2 hash") from exc
+        raise WeakPassword(
+            username,
+            "is no valid argon2 hash",
+            "Make one with `argon2.PasswordHasher().hash(password)`.",
+        ) from exc
 
 
 def _check_strength(username: str, password: str) -> None:

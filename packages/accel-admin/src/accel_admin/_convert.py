@@ -16,6 +16,7 @@ from wtforms.validators import NumberRange
 
 from accel_admin._fields import (
     EnumField,
+    JsonField,
     NumberField,
     RelationField,
     UuidField,
@@ -57,6 +58,8 @@ class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is no
         kind = python_type(column.type)
         if issubclass(kind, enum.Enum):
             return _enum
+        if isinstance(unwrapped(column.type), sa.JSON):
+            return _json
         return _MAKERS.get(kind) or super().get_converter(column)
 
     def _model_select_field(
@@ -71,6 +74,10 @@ class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is no
 def _enum(column: Any, field_args: Any, **_extra: Any) -> Any:
     members = python_type(column.type)
     return EnumField(members=members, optional=column.nullable, **field_args)
+
+
+def _json(field_args: Any, **_extra: Any) -> Any:
+    return JsonField(**field_args)
 
 
 def _integer(column: Any, field_args: Any, **_extra: Any) -> Any:

@@ -4,7 +4,9 @@ AdminError
 ├── ConfigurationError
 │   ├── WeakSecretKey
 │   ├── WeakPassword
+│   ├── DuplicateAccount
 │   ├── UnknownRole
+│   ├── InvalidPath
 │   ├── AsyncClient
 │   └── MissingExtra (also an ImportError)
 └── StoreUnavailable
@@ -36,12 +38,37 @@ class WeakSecretKey(ConfigurationError):  # noqa: N818  # says what is wrong
 class WeakPassword(ConfigurationError):  # noqa: N818  # says what is wrong
     """Raised when the password of an account could be guessed."""
 
-    def __init__(self, username: str, reason: str) -> None:
+    def __init__(
+        self,
+        username: str,
+        reason: str,
+        cure: str = "Choose a longer one, or pass `debug=True` while you develop.",
+    ) -> None:
+        super().__init__(f"The password of {username!r} {reason}. {cure}")
+        self.username = username
+
+
+class DuplicateAccount(ConfigurationError):  # noqa: N818  # says what is wrong
+    """Raised when two accounts have one name: one password would count for nothing."""
+
+    def __init__(self, username: str) -> None:
         super().__init__(
-            f"The password of {username!r} {reason}. Choose a longer one, or pass "
-            "`debug=True` while you develop."
+            f"There are two accounts {username!r}. Give each name once, and mind that "
+            "`ADMIN_USERNAME` is one of them."
         )
         self.username = username
+
+
+class InvalidPath(ConfigurationError):  # noqa: N818  # says what is wrong
+    """Raised when the panel cannot be where it was asked to be."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f'"path" must name a folder, such as `/admin`: {path!r}. It may hold '
+            "letters, digits, `-`, `.`, `_` and slashes. Nothing else of the app "
+            "can be below it."
+        )
+        self.path = path
 
 
 class UnknownRole(ConfigurationError):  # noqa: N818  # says what is wrong

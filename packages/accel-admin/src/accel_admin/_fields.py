@@ -3,12 +3,17 @@
 import datetime as dt
 import decimal
 import enum
+import json
 import uuid
 from typing import Any
 
+from flask_admin.form import JSONField
 from flask_admin.model.fields import AjaxSelectField
 from wtforms import DecimalField, SelectField, StringField, ValidationError
 from wtforms.fields import DateTimeLocalField
+
+# Every JSON library recurses, and the stack of a page is deep already.
+_DEEPEST = 100
 
 
 class UuidField(StringField):  # type: ignore[misc]  # WTForms is not typed
@@ -61,6 +66,38 @@ class NumberField(DecimalField):  # type: ignore[misc]  # WTForms is not typed
         if isinstance(self.data, decimal.Decimal) and not self.data.is_finite():
             self.data = None
             raise ValueError("This is no finite number.")
+
+
+class JsonField(JSONField):  # type: ignore[misc]  # Flask-Admin is not typed
+    """JSON, of which nothing but an empty field is None."""
+
+    data: Any
+
+    def _value(self) -> str:
+        if self.raw_data:
+            return str(self.raw_data[0])
+        # Flask-Admin shows whatever is false as `{}`, which the next save would store.
+        return "" if self.data is None else json.dumps(self.data, ensure_ascii=False)
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read the JSON, unless it is so deep that nobody could read it back."""
+        try:
+            super().process_formdata(valuelist)
+            too_deep = _depth(self.data) > _DEEPEST
+        except RecursionError:
+            too_deep = True
+        if too_deep:
+            self.data = None
+            raise ValueError(f"This is nested more than {_DEEPEST} levels deep.")
+
+
+def _depth(value: Any) -> int:
+    """Return how many levels of lists and objects *value* has."""
+    depth, level = 0, [value]
+    while level := [x for x in level if isinstance(x, (dict, list))]:
+        depth += 1
+        level = [y for x in level for y in (x.values() if isinstance(x, dict) else x)]
+    return depth
 
 
 class ZonedDateTimeField(DateTimeLocalField):  # type: ignore[misc]  # WTForms is not typed

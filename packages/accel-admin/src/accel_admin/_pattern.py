@@ -1,6 +1,7 @@
 """The one call that builds a panel."""
 
 import datetime as dt
+import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from flask import Flask
 
 from accel_admin._accounts import Account, Accounts
 from accel_admin._database import DatabaseManager
-from accel_admin._errors import WeakSecretKey
+from accel_admin._errors import InvalidPath, WeakSecretKey
 from accel_admin._invalidation import Cache
 from accel_admin._panel import Panel
 from accel_admin._permissions import Roles
@@ -19,6 +20,8 @@ from accel_admin._throttle import LoginThrottle
 from accel_admin._views import ModelView
 
 _MIN_SECRET_KEY = 32
+# The path is a part of the cookie's name, and of the rules of the router.
+_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 
 
 def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of their own
@@ -70,13 +73,15 @@ def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of 
     Raises:
         WeakSecretKey: *SECRET_KEY* is too short.
         WeakPassword: a password is too short, or the first that everybody tries.
+        DuplicateAccount: two accounts have one name.
         UnknownRole: an account has a role that *roles* does not have.
+        InvalidPath: *path* is the root, or no plain path.
     """
     debug = app.debug if debug is None else debug
     secret_key = _checked(SECRET_KEY, debug=debug)
     everybody = [Account(ADMIN_USERNAME, ADMIN_PASSWORD), *accounts]
     kept = store_for(store)
-    url = "/" + path.strip("/")
+    url = _url(path)
     panel = Panel(
         app,
         name=name,
@@ -100,10 +105,19 @@ def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of 
     return panel
 
 
-def _checked(secret_key: str, *, debug: bool) -> str:
+def _checked(secret_key: str | None, *, debug: bool) -> str:
+    # An environment variable that is not set gives None.
+    secret_key = secret_key or ""
     if len(secret_key) < _MIN_SECRET_KEY and not debug:
         raise WeakSecretKey(len(secret_key), _MIN_SECRET_KEY)
     return secret_key or secrets.token_urlsafe(32)
+
+
+def _url(path: str) -> str:
+    url = "/" + path.strip("/")
+    if not _PATH.fullmatch(url) or {".", ".."} & set(url.split("/")):
+        raise InvalidPath(path)
+    return url
 
 
 def _seconds(duration: float | dt.timedelta) -> float:

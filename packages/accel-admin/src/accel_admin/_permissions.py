@@ -28,7 +28,10 @@ class Permissions:
     """Answers who may do what."""
 
     def __init__(self, roles: Roles, accounts: Collection[Account]) -> None:
-        self._roles = roles
+        self._roles = {
+            role: {model: _names(actions) for model, actions in granted.items()}
+            for role, granted in roles.items()
+        }
         for account in accounts:
             for role in account.roles:
                 if role not in roles:
@@ -41,9 +44,14 @@ class Permissions:
         if account.is_superuser:
             return True
         return any(
-            action in granted.get(model, granted.get("*", ()))
+            action in granted.get(model, granted.get("*", frozenset()))
             for granted in (self._roles[role] for role in account.roles)
         )
+
+
+def _names(actions: Collection[str]) -> frozenset[str]:
+    # `"delete" in "undelete"` is true, so a text alone must become a set.
+    return frozenset({actions} if isinstance(actions, str) else actions)
 
 
 def action_of(page: str) -> str:

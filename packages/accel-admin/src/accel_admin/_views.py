@@ -1,5 +1,6 @@
 """Pages for one model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,9 @@ from accel_admin._secrets import looks_secret
 from accel_admin._writes import AuditedWrites
 
 _LAST_PAGE = 2**31
+_MOST_WORDS = 50
+# Flask's `url_for` takes these for itself, as whatever begins with an underscore.
+_ARGUMENTS_OF_LINKS = {"self", "endpoint"}
 _BUTTONS = {ViewRowAction: "read", EditRowAction: "edit", DeleteRowAction: "delete"}
 
 
@@ -155,9 +159,22 @@ class ModelView(EditableForms, AuditedWrites):
         **kwargs: Any,
     ) -> Any:
         """Return a page of rows, and how many there are."""
-        page = min(page or 0, _LAST_PAGE)
+        page = min(max(page or 0, 0), _LAST_PAGE)
         search = (search or "").replace("\x00", "")
+        # Each word is a condition of its own, and SQLite nests them.
+        if len(search.split()) > _MOST_WORDS:
+            abort(400, f"Search for at most {_MOST_WORDS} words.")
         return super().get_list(page, sort_column, sort_desc, search, filters, **kwargs)
+
+    def _get_list_extra_args(self) -> Any:
+        found = super()._get_list_extra_args()
+        found.extra_args = linkable(found.extra_args)
+        return found
+
+    def export_url(self, kind: str) -> str:
+        """Return the address of what the list shows, as a file of that *kind*."""
+        arguments = {**linkable(request.args), "export_type": kind}
+        return str(self.get_url(".export", **arguments))
 
     def _apply_sorting(self, query: Any, *args: Any) -> Any:
         query, joins = super()._apply_sorting(query, *args)
@@ -191,3 +208,12 @@ class ModelView(EditableForms, AuditedWrites):
         loader = self._form_ajax_refs.get(request.args.get("name"))
         model = getattr(loader, "model", None)
         return model is None or bool(self.admin.may_see(model))
+
+
+def linkable(query: Mapping[str, str]) -> dict[str, str]:
+    """Return of *query* what a link to a page may repeat as it came."""
+    return {
+        name: value
+        for name, value in query.items()
+        if name not in _ARGUMENTS_OF_LINKS and not name.startswith("_")
+    }
