@@ -55,6 +55,21 @@ def browse():
     return _browse
 
 
+class Clock:
+    """A wall clock that stands still until a test moves it."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
 @pytest.fixture(scope="session")
 def server():
     with valkey_server() as address:

@@ -17,14 +17,6 @@ from accel_cache.testing import cache_spy
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
 class Stamping:
     """A middleware that changes the list of headers in place, as Starlette's do."""
 
@@ -60,8 +52,7 @@ async def test_a_middleware_changes_one_answer_alone(browse):
     assert last.headers.get_list("x-stamp") == ["1"]
 
 
-async def test_each_second_has_its_own_age(browse):
-    clock = Clock()
+async def test_each_second_has_its_own_age(browse, clock):
     app, cache = FastAPI(), MemoryCache(clock=clock)
     app.get("/")(cache(ttl=60)(_number))
 
@@ -104,9 +95,9 @@ async def test_misses_leave_nothing_with_fastapi(browse):
 
 @pytest.mark.parametrize(("early", "how"), [(0.0, "early"), (1e12, "")])
 async def test_close_to_its_expiry_the_lot_is_drawn_after_the_dependencies(
-    browse, early, how
+    browse, clock, early, how
 ):
-    app, cache = FastAPI(), MemoryCache(clock=Clock())
+    app, cache = FastAPI(), MemoryCache(clock=clock)
     app.router.route_class = early_lookup()
     app.get("/")(cache(ttl=60, early=early)(_number))
 

@@ -22,19 +22,6 @@ from accel_cache.testing import cache_spy
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def cache(clock):
     return MemoryCache(clock=clock)

@@ -12,14 +12,6 @@ from accel_cache.testing import cache_spy
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
 class Origin:
     """An application that answers with the headers a test asks for."""
 
@@ -42,11 +34,6 @@ class Origin:
 
     async def write(self):
         return Response(status_code=201, headers={"Location": "/made"})
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -13,19 +13,6 @@ from accel_cache.testing import cache_spy
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.mark.parametrize(
     "failure",
     [RuntimeError("away"), HTTPException(404), JSONResponse({}, status_code=503)],
@@ -79,8 +66,7 @@ async def test_a_refresh_that_a_dependency_refuses_is_told(clock, browse, caplog
     assert "answered before its endpoint ran" in caplog.text
 
 
-async def test_one_process_refreshes_while_all_are_served_stale(client):
-    clock = Clock()
+async def test_one_process_refreshes_while_all_are_served_stale(client, clock):
     one, two = (Cache(client, clock=clock) for _ in range(2))
     runs, refreshing, go_on = [], asyncio.Event(), asyncio.Event()
 
@@ -109,8 +95,7 @@ async def test_one_process_refreshes_while_all_are_served_stale(client):
     assert len(runs) == 2
 
 
-async def test_closing_stops_refreshes_and_releases_their_lease(client):
-    clock = Clock()
+async def test_closing_stops_refreshes_and_releases_their_lease(client, clock):
     cache = Cache(client, clock=clock)
     refreshing, runs = asyncio.Event(), []
 

@@ -12,6 +12,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import get_request_handler
 from fastapi.security.base import SecurityBase
 
+from accel_cache._asgi import empty, nowhere
 from accel_cache._entry import Draft
 from accel_cache._http import RawHeaders
 
@@ -268,15 +269,7 @@ async def rerun(request: Request) -> Draft:
     slot: list[Draft] = []
     scope = {**request.scope, _REFRESH: slot}
     route = scope["route"]
-    await AsyncExitStackMiddleware(route.handle)(scope, _empty, _nowhere)
+    await AsyncExitStackMiddleware(route.handle)(scope, empty, nowhere)
     if not slot:
         raise RefreshFailed(f"{scope['path']!r} answered before its endpoint ran")
     return slot[0]
-
-
-async def _empty() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def _nowhere(message: Any) -> None:
-    """Drop what the background request answers."""

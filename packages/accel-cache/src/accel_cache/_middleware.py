@@ -1,13 +1,12 @@
 """A shared cache in front of an application, by the rules of RFC 9111."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import unquote, urljoin, urlsplit
 
+from accel_cache._asgi import Application, Message, Receive, Send, empty, nowhere
 from accel_cache._cache import cache_for
 from accel_cache._engine import Engine, Outcome, Query
 from accel_cache._entry import Draft, Entry
@@ -17,28 +16,21 @@ from accel_cache._http import (
     directives,
     header_values,
     is_not_modified,
-    new_etag,
     status_line,
     stored_headers,
     variant,
-    vary_names,
 )
 from accel_cache._keys import digest
 from accel_cache._policy import Policy
+from accel_cache._rules import Rules, has_credentials, is_public, timestamp
 from accel_cache._store import EVERYTHING
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-_UNDERSTOOD = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 _MAX_KNOWN = 10_000
+# Responses say how long they live; the policy must not shorten it.
 _FOREVER = 2.0**31
 _NOT_MODIFIED = 304
 _SERVER_ERROR = 500
-_KEEP = 24 * 3600.0
 
 
 class CacheMiddleware:
@@ -157,7 +149,7 @@ class _Exchange:
         if dict(draft.vary) != variant(draft.vary, headers):
             self.cache.learn(self.scope, draft.vary)
             return False
-        if _has_credentials(headers) and not _is_public(draft.headers):
+        if has_credentials(headers) and not is_public(draft.headers):
             return False
         self.candidate = entry
         return self._accepts(entry)
@@ -178,7 +170,7 @@ class _Exchange:
 
     async def refresh(self) -> Draft:
         """Ask the application while nobody listens."""
-        return await self._fetch(_empty, _nowhere)
+        return await self._fetch(empty, nowhere)
 
     async def _fetch(self, receive: Receive, send: Send) -> Draft:
         old = self.candidate
@@ -220,7 +212,7 @@ class _Capture:
         self._body: list[bytes] = []
         self._size = 0
         self.passing = False
-        self.rules: _Rules | None = None
+        self.rules: Rules | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -237,7 +229,7 @@ class _Capture:
         if message["status"] == _NOT_MODIFIED and self._old is not None:
             return
         now = self._exchange.cache.now()
-        self.rules = _Rules.of(self._exchange.scope, message, now)
+        self.rules = Rules.of(self._exchange.scope, message, now)
         if self.rules is None and not self._has_spare(now):
             await self._pass()
 
@@ -284,105 +276,10 @@ class _Capture:
         names = {name for name, _ in fresh}
         headers = (*(pair for pair in old.headers if pair[0] not in names), *fresh)
         start = {"status": old.status, "headers": headers}
-        rules = _Rules.of(self._exchange.scope, start, self._exchange.cache.now())
+        rules = Rules.of(self._exchange.scope, start, self._exchange.cache.now())
         if rules is None:
             return replace(old, headers=headers, storable=False)
         return rules.draft(old.body, start)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """For how long a response may be stored, and for whom."""
-
-    ttl: float
-    stale: float
-    stale_if_error: float
-    age: float
-    vary: dict[str, str]
-
-    @classmethod
-    def of(
-        cls, scope: MutableMapping[str, Any], start: Message, now: float
-    ) -> "_Rules | None":
-        """Read the rules from a response; `None` if it must not be stored."""
-        headers = tuple((n.lower(), v) for n, v in start["headers"])
-        control = directives(header_values(headers, b"cache-control"))
-        names = vary_names(headers)
-        if scope["method"] != "GET" or start["status"] not in _UNDERSTOOD:
-            return None
-        if {"no-store", "private"} & set(control) or "*" in names:
-            return None
-        if header_values(headers, b"set-cookie"):
-            return None
-        if _has_credentials(scope["headers"]) and not _is_public(headers):
-            return None
-        ttl = _lifetime(headers, control, now)
-        if ttl is None:
-            return None
-        strict = bool(
-            {"must-revalidate", "proxy-revalidate", "s-maxage"} & set(control)
-        )
-        return cls(
-            ttl=0.0 if "no-cache" in control else ttl,
-            stale=_grace(control, "stale-while-revalidate", strict=strict),
-            stale_if_error=_grace(control, "stale-if-error", strict=strict),
-            age=float(_number(header_values(headers, b"age"))),
-            vary=variant(names, scope["headers"]),
-        )
-
-    def draft(self, body: bytes, start: Message) -> Draft:
-        """Return a response under these rules."""
-        headers = stored_headers(start["headers"])
-        validators = header_values(headers, b"etag") + header_values(
-            headers, b"last-modified"
-        )
-        etag = header_values(headers, b"etag")
-        if not validators and start["status"] == 200:  # noqa: PLR2004 - only these have a body to compare
-            etag = [new_etag(body).encode()]
-            headers = (*headers, (b"etag", etag[0]))
-        return Draft(
-            body=body,
-            kind="http",
-            status=start["status"],
-            headers=headers,
-            etag=etag[0].decode("latin-1") if etag else "",
-            vary=self.vary,
-            ttl=self.ttl,
-            stale=self.stale,
-            stale_if_error=self.stale_if_error,
-            keep=_KEEP if validators else 0.0,
-            age=self.age,
-            storable=self.ttl > self.age or bool(validators) or self.stale > 0,
-        )
-
-
-def _lifetime(headers: RawHeaders, control: dict[str, str], now: float) -> float | None:
-    for name in ("s-maxage", "max-age"):
-        if (found := delta_seconds(control, name)) is not None:
-            return float(found)
-    expires = header_values(headers, b"expires")
-    if not expires:
-        return 0.0 if "no-cache" in control else None
-    date = header_values(headers, b"date")
-    start = _timestamp(date[0]) if date else now
-    end = _timestamp(expires[0]) if len(expires) == 1 else None
-    # An invalid date means: already expired (RFC 9111, 5.3).
-    return max(end - start, 0.0) if end is not None and start is not None else 0.0
-
-
-def _timestamp(value: bytes) -> float | None:
-    try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _grace(control: dict[str, str], name: str, *, strict: bool) -> float:
-    return 0.0 if strict else float(delta_seconds(control, name) or 0)
-
-
-def _number(values: list[bytes]) -> int:
-    return int(values[0]) if values and values[0].isdigit() else 0
 
 
 def _is_on(scope: MutableMapping[str, Any]) -> bool:
@@ -394,15 +291,6 @@ def _wants_no_cache(scope: MutableMapping[str, Any]) -> bool:
     headers = scope["headers"]
     control = directives(header_values(headers, b"cache-control"))
     return "no-store" in control or bool(header_values(headers, b"range"))
-
-
-def _has_credentials(headers: RawHeaders) -> bool:
-    return any(name in {b"authorization", b"cookie"} for name, _ in headers)
-
-
-def _is_public(headers: RawHeaders) -> bool:
-    control = directives(header_values(headers, b"cache-control"))
-    return "public" in control or "s-maxage" in control
 
 
 def _origin(scope: MutableMapping[str, Any]) -> str:
@@ -453,7 +341,7 @@ def _is_unchanged(headers: RawHeaders, draft: Draft) -> bool:
     modified = header_values(draft.headers, b"last-modified")
     if not since or not modified:
         return False
-    limit, last = _timestamp(since[0]), _timestamp(modified[0])
+    limit, last = timestamp(since[0]), timestamp(modified[0])
     return limit is not None and last is not None and last <= limit
 
 
@@ -477,12 +365,3 @@ async def _send_whole(
 ) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _empty() -> Message:
-    await asyncio.sleep(0)
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def _nowhere(message: Message) -> None:
-    """Drop what a request in the background answers."""

@@ -74,9 +74,6 @@ class Shelf:
         self._bytes = 0
         self._entries: OrderedDict[str, Entry] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def get(self, key: str) -> Entry | None:
         """Return the entry and mark it as used."""
         if (entry := self._entries.get(key)) is not None:

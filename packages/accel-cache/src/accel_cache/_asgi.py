@@ -1,0 +1,21 @@
+"""The shapes of ASGI, and a request that nobody listens to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+async def empty() -> Message:
+    """Receive a body without a byte."""
+    # Who asks again, waiting for a disconnect, must not stop the loop.
+    await asyncio.sleep(0)
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def nowhere(message: Message) -> None:
+    """Drop what a request in the background answers."""
