@@ -222,6 +222,7 @@ STORIES = {
         ("end", 0, 0, 0),
     ],
     "a share of failures": [*(2 * GOOD), *BAD, ("wait", 9_000), *BAD, ("begin", 0)],
+    "failures nearly too old": [*(2 * BAD), ("wait", 9_999), *BAD, ("begin", 0)],
     "successes told later": [("begin", 2), ("end", 1, 0, 1), *BAD, *BAD, *BAD],
     "successes told early": [("begin", 4), ("end", 1, 0, 0), *(4 * BAD)],
     "failures long ago": [*(2 * BAD), ("wait", 10_000), *BAD, ("begin", 0), *(3 * BAD)],
