@@ -1,5 +1,7 @@
 """What a client reads when something goes wrong."""
 
+import asyncio
+import json
 import logging
 
 import pytest
@@ -123,6 +125,14 @@ def test_status_without_a_body_has_none(client):
 def test_missing_host_header_is_no_crash(app):
     """An HTTP/1.0 client sends none."""
     base_pattern(app, debug=True)
+
+    status, _ = ask(app, http_version="1.0", headers=[], client=None)
+
+    assert status == 404
+
+
+def ask(app, **changes):
+    """Call *app* as a server does that lets pass what a client library would not."""
     sent = []
 
     async def receive():
@@ -134,21 +144,82 @@ def test_missing_host_header_is_no_crash(app):
     scope = {
         "type": "http",
         "method": "GET",
+        "http_version": "1.1",
+        "scheme": "http",
         "path": "/nowhere",
         "raw_path": b"/nowhere",
         "query_string": b"",
-        "headers": [],
-        "http_version": "1.0",
-        "scheme": "http",
-        "server": ("127.0.0.1", 80),
-        "client": None,
+        "headers": [(b"host", b"x")],
         "root_path": "",
+        "client": ("192.0.2.1", 9),
+        "server": ("127.0.0.1", 80),
+        **changes,
     }
-    import asyncio
-
     asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
 
-    assert sent[0]["status"] == 404
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"query_string": b"q=\xff"},
+        {"path": "/caf\udce9"},
+        {"headers": [(b"host", b"[")]},
+        {"headers": [(b"host", b"\xff"), (b"user-agent", b"\xff")]},
+    ],
+)
+def test_what_is_no_utf_8_is_no_crash(app, debug, hostile):
+    base_pattern(app, debug=debug)
+
+    status, answer = ask(app, **hostile)
+
+    assert (status, answer["status"]) == (404, 404)
+
+
+def test_a_path_forges_no_line_of_the_log(app, caplog):
+    base_pattern(app)
+    caplog.set_level(logging.INFO, "accel_pattern.errors")
+
+    _, answer = ask(app, path='/a\r\n\x1b[31m" - 200\x00\u2028жя?c')
+
+    shown = "/a%0D%0A%1B[31m%22 - 200%00%E2%80%A8жя%3Fc"
+    assert answer["context"] == f'192.0.2.1:9 - "GET {shown}" - 404'
+    assert caplog.messages[0].startswith(answer["context"])
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"name": NaN, "password": NaN}', "application/json"),
+        (b'{"name": "\\ud800", "password": "\\ud800"}', "application/json"),
+        (b'{"\\ud800": 1}', "application/json"),
+        (b"\xff\xfe", "text/plain"),
+    ],
+)
+def test_input_that_json_can_not_repeat_is_no_crash(app, browse, debug, body, kind):
+    base_pattern(app, debug=debug)
+
+    @app.post("/login")
+    async def login(login: Login) -> str:
+        return login.name
+
+    answer = browse().post("/login", content=body, headers={"Content-Type": kind})
+
+    assert answer.status_code == 422
+    assert answer.json()["status"] == 422
+
+
+@pytest.mark.parametrize("detail", ["half \ud800", {"ratio": float("nan")}, b"\xff"])
+def test_detail_that_json_can_not_say_is_no_crash(app, browse, detail):
+    base_pattern(app)
+
+    @app.get("/odd")
+    async def odd() -> None:
+        raise HTTPException(404, detail)
+
+    assert browse().get("/odd").status_code == 404
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])

@@ -5,14 +5,17 @@ members of the RFC, and beside them the members that clients of fastapi-accelera
 know. What could carry a secret (the query, the traceback) is shown in debug mode only.
 """
 
+import json
 import logging
 import math
+import re
 import traceback
 import uuid
 from collections.abc import Mapping
 from datetime import UTC
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
@@ -26,11 +29,28 @@ from accel_pattern._timezone import get_datetime_now
 
 logger = logging.getLogger("accel_pattern.errors")
 
+# A path comes decoded: with these, a client could forge lines of the log, or steer the
+# terminal that shows it.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+# What a client sends may be nothing that JSON can say, and comes back in debug mode.
+_SAYABLE = {
+    bytes: lambda value: value.decode(errors="backslashreplace"),
+    float: lambda value: value if math.isfinite(value) else str(value),
+}
+
 
 class ProblemResponse(JSONResponse):
     """A response that describes an error."""
 
     media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """Write *content*; half of a surrogate pair is no UTF-8, but escaped it is JSON."""
+        try:
+            return super().render(content)
+        except UnicodeEncodeError:
+            return json.dumps(content).encode()
 
 
 def problem(
@@ -63,7 +83,7 @@ def problem(
         "error_id": error_id,
         "datetime": get_datetime_now(_timezone(request.app)).isoformat(),
         "http_method": request.method,
-        "request_path": request.url.path,
+        "request_path": _path(request),
     }
     if request.app.debug:
         content |= _debug_members(request, exc)
@@ -72,25 +92,37 @@ def problem(
     )
     line = f"{describe(request, status)} {_cause(exc)}".rstrip()
     logger.log(level, "%s [error_id=%s]", line, error_id)
-    return ProblemResponse(jsonable_encoder(content), status, headers)
+    content = jsonable_encoder(content, custom_encoder=_SAYABLE)
+    return ProblemResponse(content, status, headers)
 
 
 def describe(request: Request, status: int, seconds: float | None = None) -> str:
     """Write *request* and its answer as one line of a log."""
     host, port = request.client or ("-", 0)
-    query = request.url.query if request.app.debug else ""
-    return (
-        f'{host}:{port} - "{request.method} {request.url.path}'
-        f'{f"?{query}" if query else ""}" - {status}'
-        f"{'' if seconds is None else f' - [{seconds * 1000:.2f} ms]'}"
-    )
+    # Not `request.url`: it raises where the query is no UTF-8.
+    query = request.scope["query_string"].decode("latin-1")
+    target = _path(request)
+    if query and request.app.debug:
+        target += f"?{_printable(query)}"
+    target = target.replace('"', "%22")
+    took = "" if seconds is None else f" - [{seconds * 1000:.2f} ms]"
+    return f'{host}:{port} - "{request.method} {target}" - {status}{took}'
+
+
+def _path(request: Request) -> str:
+    path: str = request.scope["path"]
+    return _printable(path.replace("?", "%3F"))
+
+
+def _printable(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda found: quote(found[0], errors="surrogatepass"), text)
 
 
 def _cause(exc: BaseException | None) -> str:
     """Return what the log says of *exc*, in one line: nothing of what was sent."""
     if exc is None or isinstance(exc, HTTPException | RequestValidationError):
         return ""
-    return f"{type(exc).__name__}: {exc}".splitlines()[0]
+    return _printable(f"{type(exc).__name__}: {exc}".splitlines()[0])
 
 
 def _title(status: int) -> str:
