@@ -191,6 +191,7 @@ class Cache:
         async def draft() -> Draft:
             return self._codec.encode(await compute())
 
+        # Hashed, so that a key of the user's never meets one of a decorated function.
         query = Query(digest("get_or_set", key), (*tags, EVERYTHING), policy, draft)
         outcome = await self._engine.ask(query)
         value: R = self._codec.decode(outcome.draft)
@@ -285,6 +286,7 @@ def _checked(client: Any) -> Any:
     return client
 
 
+# Weakly by client, and a cache keeps only the client's pool: both can go.
 _caches: "WeakKeyDictionary[Any, Cache]" = WeakKeyDictionary()
 
 
@@ -314,5 +316,6 @@ def cache_redis(
     it is, whatever *cache_class* may be. *options* are those of `Cache.__call__`: `tags`, `stale`, `key`, …
     """
     if not cache:
+        # Before the client is looked at: tests pass anything where nothing is cached.
         return cast("Decorator", lambda function: function)
     return cache_for(cache_class)(ttl=cache_ttl, **options)

@@ -22,6 +22,7 @@ class Codec:
         self._looked = False
 
     def _typed(self) -> Any:
+        # At the first value: a return annotation may name a class defined below.
         if not self._looked:
             self._looked = True
             self._adapter = self._build()
@@ -35,6 +36,7 @@ class Codec:
         try:
             hint = get_type_hints(self._function, include_extras=True)["return"]
         except (KeyError, NameError, TypeError):
+            # No annotation, or one that only a type checker can read.
             return None
         if hint is Any or hint is inspect.Parameter.empty:
             return None
@@ -49,6 +51,7 @@ class Codec:
         if isinstance(value, bytes):
             return Draft(value, kind="bytes")
         if isinstance(value, str):
+            # A lone surrogate is a valid `str`, and must come back as it was.
             return Draft(value.encode("utf-8", "surrogatepass"), kind="text")
         if (adapter := self._typed()) is not None:
             return Draft(adapter.dump_json(value), kind="typed")
@@ -56,6 +59,7 @@ class Codec:
             body = json.dumps(value, separators=(",", ":")).encode()
         except (TypeError, ValueError) as exc:
             raise UnstorableValue(value) from exc
+        # JSON takes a tuple or a key of 1 without a word, and returns something else.
         if not _same(json.loads(body), value):
             raise UnstorableValue(value)
         return Draft(body)

@@ -132,6 +132,7 @@ def _for_fastapi(
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         request, response, arguments = endpoint.injection.split(kwargs)
+        # Called by hand, or by a framework that does not inject what was asked for.
         if args or request is None or response is None:
             return cast("R", await plain(args, arguments))
         return cast("R", await endpoint.answer(request, response, arguments))
@@ -162,6 +163,7 @@ def invalidator(
 
     @functools.wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Only after a success: what failed has changed nothing.
         value = await _called(function, args, kwargs)
         named = arguments.bind(args, kwargs)
         await engine.invalidate(tags_of(tags, named), hold)

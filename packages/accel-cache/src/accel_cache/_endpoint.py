@@ -46,8 +46,10 @@ class CachedEndpoint:
         call = self._call(request, facts, arguments)
         call.injected, call.before = injected, tuple(injected.raw_headers)
         if (slot := met.refresh_slot(request)) is not None:
+            # For what it notes about the call: a private answer is stored as such.
             identify(call, self._options)
             slot.append(await self._compute(call))
+            # Nobody reads it: the slot has what counts.
             return met.Response()
         if why := self._bypass(call, facts):
             return await self._pass(call, why)
@@ -112,6 +114,7 @@ class CachedEndpoint:
             return "disabled"
         if call.forbids_storing:
             return "no-store"
+        # A body would have to be a part of the key, and few mean one with a GET.
         if facts is None or facts.has_body:
             return "route"
         return ""
@@ -159,6 +162,7 @@ class CachedEndpoint:
         try:
             body = json.dumps([exc.detail, dict(exc.headers or {})]).encode()
         except (TypeError, ValueError):
+            # A detail that JSON does not take is raised, and not remembered.
             return None
         return Draft(
             body,
@@ -174,6 +178,7 @@ class CachedEndpoint:
         status = response.status_code
         negative = self._options.policy.negative if status in NEGATIVE else 0
         body = getattr(response, "body", None)
+        # A stream is consumed by the one who gets it.
         if not isinstance(body, bytes) or hasattr(response, "body_iterator"):
             return Draft(b"", status=status, storable=False, payload=response)
         kept = stored_headers(headers)

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass
 
 from accel_cache._entry import Draft, Entry
 from accel_cache._errors import CacheUnavailable
 from accel_cache._events import CacheEvent, Subscribers, logger
 from accel_cache._flights import Flights
+from accel_cache._loops import PerLoop
 from accel_cache._policy import Policy
 from accel_cache._store import Claim, Store
 
@@ -60,7 +60,7 @@ def is_answer(exc: Exception) -> bool:
     return isinstance(status, int) and status < _SERVER_ERROR
 
 
-class _PerLoop:
+class _Here:
     """Flights and background tasks of one event loop."""
 
     def __init__(self) -> None:
@@ -77,17 +77,7 @@ class Engine:
         self.wall = wall
         self.subscribers = Subscribers()
         self._invalidations = 0
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _PerLoop] = (
-            WeakKeyDictionary()
-        )
-
-    def _here(self) -> _PerLoop:
-        loop = asyncio.get_running_loop()
-        if (here := self._loops.get(loop)) is None:
-            for other in [known for known in self._loops if known.is_closed()]:
-                del self._loops[other]
-            here = self._loops[loop] = _PerLoop()
-        return here
+        self._here = PerLoop(_Here)
 
     def tell(
         self, name: str, key: str = "", detail: str = "", tags: Iterable[str] = ()
@@ -131,6 +121,7 @@ class Engine:
         except CacheUnavailable as exc:
             self.tell("cache.unavailable", query.key, str(exc))
             return None
+        # Of another variant: for this caller it is as good as not there.
         if entry is None or not query.matches(entry):
             return None
         return entry
@@ -152,6 +143,7 @@ class Engine:
                 self._refresh_later(query)
             self.tell("cache.hit", query.key)
             return Outcome(entry.draft, "HIT", entry)
+        # Stale: everybody is served at once, and one refreshes for all.
         if now < entry.stale_until:
             self._refresh_later(query)
             self.tell("cache.stale", query.key)
@@ -159,7 +151,7 @@ class Engine:
         return None
 
     async def _miss(self, query: Query, old: Entry | None) -> Outcome:
-        flights = self._here().flights
+        flights = self._here.get().flights
         while True:
             asked_at = self._invalidations
             outcome, led = await flights.run(
@@ -178,25 +170,33 @@ class Engine:
 
     async def _compute(self, query: Query, old: Entry | None) -> Outcome:
         since = self._invalidations
-        claim, known = await self._claim(query)
-        if known is not None:
-            return replace(known, since=since)
+        claim, outcome = await self._claim(query)
+        if outcome is None:
+            outcome = await self._lead(query, old, claim)
+        outcome.since = since
+        return outcome
+
+    async def _lead(
+        self, query: Query, old: Entry | None, claim: Claim | None
+    ) -> Outcome:
+        """Compute; where that fails, fall back to *old* if it may be."""
         self.tell("cache.miss", query.key)
         started = time.perf_counter()
         try:
             draft = await query.compute()
         except BaseException as exc:
             await self._give_up(query, claim)
+            # A 404 is an answer: an old value would hide that the thing is gone.
             if old is None or not isinstance(exc, Exception) or is_answer(exc):
                 raise
             if (spare := await self._spare(query)) is None:
                 raise
-            return replace(spare, since=since)
+            return spare
         if old is not None and draft.status >= _SERVER_ERROR:
             spare = await self._spare(query)
             if spare is not None:
                 await self._give_up(query, claim)
-                return replace(spare, since=since)
+                return spare
         entry = query.policy.date(draft, self.wall(), time.perf_counter() - started)
         stored = await self._keep(query, entry, draft, claim)
         return Outcome(
@@ -205,12 +205,12 @@ class Engine:
             entry if draft.storable else None,
             stored=stored is True,
             refused=stored is False,
-            since=since,
             why="stale" if old is not None else "uri-miss",
         )
 
     async def _claim(self, query: Query) -> tuple[Claim | None, Outcome | None]:
         """Become the one who computes, or wait for the one who does."""
+        # A leader that died cannot say so: its lease ends, and then we compute anyhow.
         deadline = time.monotonic() + query.policy.lease
         try:
             while True:
@@ -251,6 +251,7 @@ class Engine:
         """Return whether the store took the entry; `None`: it was not asked."""
         if claim is None:
             return None
+        # The lease must go even so, or the others would wait for it to end.
         if not draft.storable or entry.size > query.policy.max_size:
             await self._give_up(query, claim)
             return None
@@ -267,6 +268,7 @@ class Engine:
         names = tuple(dict.fromkeys(tags))
         if not names:
             return
+        # Counted before and after: who computes in between is told apart from both.
         self._invalidations += 1
         try:
             await self.store.invalidate(names, hold)
@@ -286,7 +288,7 @@ class Engine:
             await asyncio.shield(self.store.release(query.key, claim))
 
     def _refresh_later(self, query: Query) -> None:
-        here = self._here()
+        here = self._here.get()
         if query.key in here.flights or query.key in here.refreshing:
             return
         task = asyncio.create_task(self._refresh(query))
@@ -299,6 +301,7 @@ class Engine:
         except CacheUnavailable:
             return
         if not claim.won:
+            # Another process refreshes already.
             return
         started = time.perf_counter()
         try:
@@ -318,12 +321,12 @@ class Engine:
 
     async def settle(self) -> None:
         """Wait for the refreshes this loop has in the background."""
-        if tasks := list(self._here().refreshing.values()):
+        if tasks := list(self._here.get().refreshing.values()):
             await asyncio.wait(tasks)
 
     async def aclose(self) -> None:
         """Stop the refreshes of this loop and close its connection."""
-        tasks = list(self._here().refreshing.values())
+        tasks = list(self._here.get().refreshing.values())
         for task in tasks:
             task.cancel()
         if tasks:

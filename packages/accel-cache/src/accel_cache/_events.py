@@ -48,6 +48,7 @@ class Subscribers:
 
     def emit(self, event: CacheEvent) -> None:
         """Call every subscriber; one that fails is logged and harms nobody."""
+        # A copy: a subscriber may take itself off the list.
         for subscriber in tuple(self._callables):
             try:
                 subscriber(event)

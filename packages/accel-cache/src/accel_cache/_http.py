@@ -134,13 +134,16 @@ def sharing(headers: Iterable[tuple[bytes, bytes]], *, partitioned: bool) -> Sha
     pairs = tuple(headers)
     found = directives(header_values(pairs, b"cache-control"))
     forbidden = "no-store" in found or "no-cache" in found
+    # In a partition of its own the answer is stored for nobody else.
     if "private" in found and not partitioned:
         forbidden = True
+    # A cookie is for one client, `*` varies on what no request shows.
     if header_values(pairs, b"set-cookie") or "*" in vary_names(pairs):
         forbidden = True
     ttl = delta_seconds(found, "s-maxage")
     if ttl is None:
         ttl = delta_seconds(found, "max-age")
+    # Stored and dead at once: every look-up would be for nothing.
     if ttl == 0:
         forbidden = True
     return Sharing(not forbidden, None if ttl is None else float(ttl))

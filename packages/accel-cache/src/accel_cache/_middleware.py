@@ -159,6 +159,7 @@ class _Exchange:
         headers = self.scope["headers"]
         control = directives(header_values(headers, b"cache-control"))
         limit = delta_seconds(control, "max-age")
+        # The client's own limits (RFC 9111, 5.2.1): it may want something younger.
         if limit is not None and now - entry.created > limit:
             return False
         spare = delta_seconds(control, "min-fresh") or 0
@@ -176,6 +177,7 @@ class _Exchange:
         old = self.candidate
         capture = _Capture(self, send, old)
         await self.cache.call(_conditional(self.scope, old), receive, capture)
+        # What was passed on has left already, and must not be sent again.
         self.sent = self.sent or (capture.passing and send is self.send)
         return capture.draft()
 
@@ -226,6 +228,7 @@ class _Capture:
 
     async def _begin(self, message: Message) -> None:
         self._start = message
+        # The answer to our own validator: what is stored is sent instead.
         if message["status"] == _NOT_MODIFIED and self._old is not None:
             return
         now = self._exchange.cache.now()

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary, ref
 
 from accel_cache._entry import Entry, decode, encode
 from accel_cache._link import Command, Link, OnReply, Replies
+from accel_cache._loops import PerLoop
 from accel_cache._store import EVERYTHING, Claim, Shelf
 
 _TAG_LIFETIME_MS = 30 * 24 * 3600 * 1000
@@ -171,11 +170,7 @@ class RedisStore:
         self._tracking = tracking
         self._timeout = timeout
         self._wall = clock
-        self._locals: WeakKeyDictionary[asyncio.AbstractEventLoop, _Local] = (
-            WeakKeyDictionary()
-        )
-        self._latest: tuple[ref[asyncio.AbstractEventLoop], _Local] | None = None
-        self._lock = threading.Lock()
+        self._local = PerLoop(lambda: _Local(l1_bytes if tracking else 0))
         self._deferred: set[str] = set()
 
     # --- names of keys -----------------------------------------------------
@@ -188,27 +183,8 @@ class RedisStore:
 
     # --- what belongs to a loop ----------------------------------------------
 
-    def _local(self) -> _Local:
-        loop = asyncio.get_running_loop()
-        # Nearly always there is one loop, and asking a weak dictionary is slow.
-        if self._latest is not None and self._latest[0]() is loop:
-            return self._latest[1]
-        local = self._of_loop(loop)
-        self._latest = (ref(loop), local)
-        return local
-
-    def _of_loop(self, loop: asyncio.AbstractEventLoop) -> _Local:
-        if (local := self._locals.get(loop)) is not None:
-            return local
-        with self._lock:
-            # A value refers to its loop, so closed loops are let go by hand.
-            for other in [known for known in self._locals if known.is_closed()]:
-                del self._locals[other]
-            local = self._locals[loop] = _Local(self._l1_bytes)
-        return local
-
     def _link(self) -> Link:
-        local = self._local()
+        local = self._local.get()
         if local.link is None:
             local.link = Link(
                 self._pool,
@@ -223,7 +199,7 @@ class RedisStore:
 
     def peek(self, key: str) -> Entry | None:
         """Return the entry this loop holds, unless it has died of age."""
-        entry = self._local().shelf.get(key)
+        entry = self._local.get().shelf.get(key)
         if entry is None:
             return None
         now = self._wall()
@@ -233,7 +209,7 @@ class RedisStore:
         """Ask the server for the entry and its tags in one round trip."""
         names = [self._name(b"e", key), *self._tag_names(tags)]
         found: list[Entry | None] = []
-        local, link = self._local(), self._link()
+        local, link = self._local.get(), self._link()
 
         def note(replies: Replies) -> None:
             entry = _valid(replies[0])
@@ -265,7 +241,7 @@ class RedisStore:
         """Sleep until the server reports that the entry or its lease changed."""
         names = [self._name(b"e", key), self._name(b"l", key)]
         link = self._link()
-        with self._local().waiting_for(names) as event:
+        with self._local.get().waiting_for(names) as event:
             # Reading makes the server watch both keys for us. The event exists
             # before: a change between the reply and the wait is not missed.
             (reply,) = await self._call([b"MGET", *names])
@@ -281,7 +257,7 @@ class RedisStore:
     ) -> bool:
         """Store unless a tag was invalidated after the claim; release the lease."""
         name, lease = self._name(b"e", key), self._name(b"l", key)
-        local = self._local()
+        local = self._local.get()
         (live,) = await self._call(
             _evaluate(
                 _WRITE,
@@ -307,7 +283,7 @@ class RedisStore:
         When the server is away the tags are remembered, and invalidated before
         anything is read from the server again.
         """
-        local, names = self._local(), self._tag_names(tags)
+        local, names = self._local.get(), self._tag_names(tags)
         # Ours are gone at once, whatever becomes of the server.
         local.changed(names)
         try:
@@ -345,7 +321,7 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close this loop's connection."""
-        local = self._locals.pop(asyncio.get_running_loop(), None)
+        local = self._local.pop()
         if local is not None and local.link is not None:
             await local.link.aclose()
 

@@ -59,6 +59,7 @@ class PythonReader:
 
     def gets(self) -> object:
         """Return the next message, or `NOT_ENOUGH`."""
+        # From its start each time: a message that is not complete is parsed again.
         self._at = 0
         try:
             message = self._parse()
@@ -108,6 +109,7 @@ class PythonReader:
             return None
         if kind == b"!":
             return ReplyError(data.decode("utf-8", "replace"))
+        # A verbatim string starts with its format: `txt:`.
         return data[4:] if kind == b"=" else data
 
 

@@ -82,6 +82,7 @@ class Shelf:
 
     def put(self, key: str, entry: Entry) -> list[str]:
         """Keep *entry*; return the keys that had to go for it."""
+        # Dropped first, or the bytes of the old one would count for ever.
         self.drop(key)
         self._entries[key] = entry
         self._bytes += entry.size
@@ -136,6 +137,7 @@ class MemoryStore:
 
     def _holds(self, key: str) -> bool:
         names, tokens = self._tag_names[key], self._tokens_of[key]
+        # The tokens it was stored with: an invalidation has taken or replaced one.
         return all(
             self._tags.get(name) == token
             for name, token in zip(names, tokens, strict=True)
@@ -179,6 +181,7 @@ class MemoryStore:
     ) -> bool:
         """Store unless a tag was invalidated after the claim."""
         with self._lock:
+            # A write is in progress: what we have read may be from before it.
             if any(map(self._is_held, tags)):
                 return False
             if tuple(self._tags.get(tag) for tag in tags) != claim.tokens:
