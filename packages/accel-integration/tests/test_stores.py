@@ -291,6 +291,27 @@ def interrupted(client):
     raise KeyboardInterrupt
 
 
+def test_window_drops_what_is_too_old_when_a_failure_counts(valkey):
+    with redis.Redis(port=valkey) as client:
+        twins = Twins(client, threshold=9, probes=1, rate=0.5, window=WINDOW)
+        for kind, *arguments in [*BAD, ("wait", WINDOW), *BAD]:
+            getattr(twins, kind)(*arguments)
+
+        assert client.hlen("accel:{it}:window") == 1
+        assert len(twins.python._tables["it"]["window"]) == 1
+
+
+def test_circuit_that_goes_by_failures_in_a_row_keeps_no_window(valkey):
+    with redis.Redis(port=valkey, decode_responses=True) as client:
+        store = RedisStore(client, refresh=0)
+        call = sp.CircuitBreaker(3, key="api", store=store)(act)
+        call("ok")
+        failures_of(call, 1)
+        call("ok")
+
+        assert client.keys() == ["accel:{breaker:api:}"]
+
+
 # Circuits ------------------------------------------------------------------------
 
 
