@@ -1,12 +1,16 @@
 """The brake on guessing passwords."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from flask import Flask
 from hypothesis import given, strategies as st
 
-from accel_admin import MemoryStore
+from accel_admin import MemoryStore, admin_pattern
 from accel_admin._throttle import LoginThrottle
 
-from .visitor import PASSWORD, Visitor
+from .models import db as manager
+from .visitor import KEY, PASSWORD, Visitor
 
 
 class Clock:
@@ -108,3 +112,54 @@ def test_a_throttled_login_is_not_even_checked(panel):
     assert 1 <= int(answer.headers["Retry-After"]) <= 3
     assert "Too many failed logins" in answer.text
     assert visitor.get("/admin/").status_code == 303
+
+
+def test_a_network_of_ipv6_is_one_visitor():
+    throttle, _ = make()
+
+    for n in range(30):
+        throttle.failed(f"name{n}", f"2001:db8:0:1::{n:x}")
+
+    assert throttle.wait("ann", "2001:db8:0:1:ffff::1") > 500
+    assert throttle.wait("ann", "2001:db8:0:2::1") == 0
+
+
+def test_an_address_of_ipv4_has_one_name():
+    throttle, clock = make()
+
+    fail(throttle, clock, 5, address="::ffff:1.2.3.4")
+
+    assert throttle.wait("ann", "1.2.3.4") > 0
+    assert throttle.wait("ann", "no address") == 0
+
+
+def test_many_logins_at_once_are_no_way_around_the_wait(sqlite):
+    app = Flask("app")
+    admin_pattern(app, KEY, PASSWORD, "admin", [], manager)
+    visitors = [Visitor(app) for _ in range(20)]
+    forms = [
+        {"username": "admin", "password": "wrong", "csrf_token": visitor.token()}
+        for visitor in visitors
+    ]
+
+    with ThreadPoolExecutor(len(forms)) as threads:
+        answers = threads.map(
+            lambda visitor, form: visitor.client.post("/admin/login", data=form),
+            visitors,
+            forms,
+        )
+        checked = [answer.status_code for answer in answers].count(401)
+
+    # Five are free, and another one may be checked while the fifth is.
+    assert 5 <= checked <= 6
+
+
+def test_a_flood_of_failed_logins_ends_no_session(sqlite, build):
+    app, panel = build()
+    visitor = Visitor(app)
+    visitor.log_in()
+
+    for n in range(4000):
+        panel.throttle.failed(f"name{n}", f"address{n}")
+
+    assert visitor.get("/admin/").status_code == 200

@@ -62,19 +62,28 @@ class _Login:
         if len(username) > MAX_PASSWORD or len(password) > MAX_PASSWORD:
             return self._page("That name or password is too long.", 422)
         address = request.remote_addr or ""
-        if (wait := self._panel.throttle.wait(username, address)) > 0:
-            response = self._page("Too many failed logins. Try again later.", 429)
-            response.headers["Retry-After"] = str(round(wait + 0.5))
-            return response
-        account = self._panel.accounts.verify(username, password)
+        throttle = self._panel.throttle
+        if (wait := throttle.wait(username, address)) > 0:
+            return self._refuse(wait)
+        with self._panel.accounts.checks:
+            # Of a hundred logins at once, each must know of the failures before it.
+            if (wait := throttle.wait(username, address)) > 0:
+                return self._refuse(wait)
+            account = self._panel.accounts.verify(username, password)
+            if account is None:
+                throttle.failed(username, address)
         if account is None:
-            self._panel.throttle.failed(username, address)
             self._panel.audit.login_failed(username)
             return self._page("That name and password do not match.", 401)
-        self._panel.throttle.succeeded(username, address)
+        throttle.succeeded(username, address)
         self._panel.start_session(account)
         self._panel.audit.logged_in(account.username)
         return _see(self._target())
+
+    def _refuse(self, wait: float) -> Response:
+        response = self._page("Too many failed logins. Try again later.", 429)
+        response.headers["Retry-After"] = str(round(wait + 0.5))
+        return response
 
     def _page(self, error: str = "", status: int = 200) -> Response:
         html = render_template(

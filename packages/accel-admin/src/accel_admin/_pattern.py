@@ -15,7 +15,7 @@ from accel_admin._invalidation import Cache
 from accel_admin._panel import Panel
 from accel_admin._permissions import Roles
 from accel_admin._sessions import ServerSessions
-from accel_admin._stores import Store, store_for
+from accel_admin._stores import MemoryStore, Store, store_for
 from accel_admin._throttle import LoginThrottle
 from accel_admin._views import ModelView
 
@@ -96,7 +96,8 @@ def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of 
             idle=_seconds(idle_timeout),
             lifetime=_seconds(lifetime),
         ),
-        throttle=LoginThrottle(kept),
+        # A flood of failed logins must not push sessions out of a memory that is full.
+        throttle=LoginThrottle(kept if store is not None else MemoryStore()),
         database_manager=database_manager,
     )
     panel.add_models(models, views or {})

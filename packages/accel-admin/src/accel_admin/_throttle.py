@@ -1,6 +1,7 @@
 """A brake on guessing passwords."""
 
 import hashlib
+import ipaddress
 import time
 from collections.abc import Callable
 
@@ -61,11 +62,25 @@ class LoginThrottle:
         self._store.delete(f"wait:{name}")
 
     def _rules(self, username: str, address: str) -> list[tuple[str, int, float]]:
+        network = _network(address)
         return [
-            (_digest("both", username, address), self._free, self._longest),
-            (_digest("address", address), self._free * 4, self._longest),
+            (_digest("both", username, network), self._free, self._longest),
+            (_digest("address", network), self._free * 4, self._longest),
             (_digest("name", username), self._free * 10, 5.0),
         ]
+
+
+def _network(address: str) -> str:
+    """Return what one visitor controls: an address of IPv4, or a /64 of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
 
 
 def _digest(*parts: str) -> str:
