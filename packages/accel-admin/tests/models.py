@@ -109,6 +109,26 @@ class Clumsy(db.Base):
     csrf_token: Mapped[str | None] = mapped_column(sa.String(50))
 
 
+class Badge(db.Base):
+    """A model whose key is that of another one."""
+
+    __tablename__ = "badges"
+
+    person_id: Mapped[int] = mapped_column(sa.ForeignKey("people.id"), primary_key=True)
+    person: Mapped[Person] = relationship()
+    color: Mapped[str | None] = mapped_column(sa.String(20))
+
+
+class Visit(db.Base):
+    """A model whose relation only shows."""
+
+    __tablename__ = "visits"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host_id: Mapped[int] = mapped_column(sa.ForeignKey("people.id"))
+    host: Mapped[Person] = relationship(viewonly=True)
+
+
 class Paper(SoftDeleteMixin, AuditMixin, db.Base):
     """A model that remembers who wrote it, and is only marked as deleted."""
 
@@ -118,4 +138,4 @@ class Paper(SoftDeleteMixin, AuditMixin, db.Base):
     title: Mapped[str] = mapped_column(sa.String(50))
 
 
-MODELS = [Person, Note, Label, Seat, Kinds, Clumsy, Paper]
+MODELS = [Person, Note, Label, Seat, Kinds, Clumsy, Badge, Visit, Paper]

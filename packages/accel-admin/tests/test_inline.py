@@ -120,3 +120,32 @@ def test_an_invalid_child_stops_the_parent(editor):
     assert answer.status_code == 200
     with manager.session() as session:
         assert session.get(Person, 1).name == "Ann"
+
+
+def test_what_happens_to_children_is_told(editor):
+    key, events = uids(), []
+    (panel,) = editor.client.application.extensions["admin"]
+    panel.subscribe(events.append)
+    form = {
+        "name": "Ann",
+        "notes-0-uid": key["A"],
+        "notes-0-text": "A, changed",
+        "notes-1-uid": key["B"],
+        "notes-1-text": "B",
+        "del-notes-1": "on",
+        "notes-2-uid": "",
+        "notes-2-text": "C",
+    }
+
+    editor.post("/admin/person/edit/?id=1", form)
+
+    told = {(e.name, e.model, e.key): {n: a for n, _, a in e.changes} for e in events}
+    created = uids()["C"]
+    assert set(told) == {
+        ("edit", "Person", "1"),
+        ("edit", "Note", key["A"]),
+        ("delete", "Note", key["B"]),
+        ("create", "Note", created),
+    }
+    assert told["edit", "Note", key["A"]] == {"text": "A, changed"}
+    assert told["create", "Note", created]["text"] == "C"

@@ -269,6 +269,20 @@ def test_the_plot_covers_the_days_up_to_today(admin_on):
     assert bars[-1].height == 40
 
 
+def test_the_plot_counts_days_in_utc_wherever_the_server_is(postgres_url, shared):
+    url = f"{postgres_url}?options=-c%20timezone%3DAsia/Tokyo"
+    late = NOON.replace(hour=23)
+    with manager.override(url):
+        manager.create_all()
+        manager.clear_all()
+        add(Person(name="P", joined=late))
+        view, home = shared.model_views()[0], HomeView(now=lambda: NOON)
+        with shared.app.test_request_context("/admin/"):
+            bars = home._bars(view, "joined")
+
+    assert [bar.rows for bar in bars[-2:]] == [0, 1]
+
+
 def test_two_models_of_one_name_and_reserved_names_get_addresses(sqlite, build):
     Login = type("Login", (Label,), {})  # a class
     panel = build(models=[Person, Login, Person])[1]

@@ -11,7 +11,18 @@ import sqlalchemy as sa
 
 from accel_admin import ModelView
 
-from .models import Clumsy, Kinds, Label, Mood, Note, Paper, Person, Seat, db as manager
+from .models import (
+    Badge,
+    Clumsy,
+    Kinds,
+    Label,
+    Mood,
+    Note,
+    Paper,
+    Person,
+    Seat,
+    db as manager,
+)
 from .visitor import Visitor
 
 UNKNOWN = str(uuid.uuid4())
@@ -346,3 +357,27 @@ def test_settings_are_shown_as_json(admin_on):
 
     assert json.dumps({"a": 1}).replace('"', "&#34;") in page
     assert "3 bytes" in page
+
+
+def test_a_key_that_a_relation_decides_is_chosen_once(admin_on, db):
+    with db.transaction() as session:
+        session.add_all([Person(id=1, name="Ann"), Person(id=2, name="Bob")])
+    admin_on.post("/admin/badge/new/", {"person": "1", "color": "red"})
+
+    page = admin_on.get("/admin/badge/edit/?id=1").text
+    admin_on.post("/admin/badge/edit/?id=1", {"person": "2", "color": "blue"})
+
+    assert 'name="person"' not in page
+    with db.session() as session:
+        badge = session.scalars(sa.select(Badge)).one()
+        assert (badge.person_id, badge.color) == (1, "blue")
+
+
+def test_a_relation_that_only_shows_leaves_its_key_to_the_form(admin_on, db):
+    with db.transaction() as session:
+        session.add(Person(id=1, name="Ann"))
+
+    admin_on.post("/admin/visit/new/", {"host_id": "1"})
+
+    assert admin_on.flashes() == ["Record was successfully created."]
+    assert "Ann" in admin_on.get("/admin/visit/").text

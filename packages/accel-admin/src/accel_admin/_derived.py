@@ -40,7 +40,7 @@ def form_columns(mapper: Mapper[Any]) -> list[str]:
         attribute.key
         for attribute in _public(mapper)
         if isinstance(attribute.columns[0], sa.Column)
-        and not _relation_shows(mapper, attribute)
+        and not _relation_shows(mapper, attribute, writable=True)
         and not _is_generated(attribute.columns[0])
     ]
 
@@ -48,6 +48,14 @@ def form_columns(mapper: Mapper[Any]) -> list[str]:
 def key_columns(mapper: Mapper[Any]) -> list[str]:
     """Return the attributes of the primary key."""
     return [mapper.get_property_by_column(c).key for c in mapper.primary_key]
+
+
+def key_relations(mapper: Mapper[Any]) -> list[str]:
+    """Return the relations that decide the primary key, or a part of it."""
+    key = set(mapper.primary_key)
+    return [
+        r.key for r in mapper.relationships if _is_to_one(r) and key & r.local_columns
+    ]
 
 
 def secret_columns(mapper: Mapper[Any]) -> list[str]:
@@ -105,12 +113,14 @@ def _is_to_one(relation: RelationshipProperty[Any]) -> bool:
     return relation.direction.name == "MANYTOONE"
 
 
-def _relation_shows(mapper: Mapper[Any], attribute: ColumnProperty[Any]) -> bool:
+def _relation_shows(
+    mapper: Mapper[Any], attribute: ColumnProperty[Any], *, writable: bool = False
+) -> bool:
     column = attribute.columns[0]
     return any(
         column in relation.local_columns
         for relation in mapper.relationships
-        if _is_to_one(relation)
+        if _is_to_one(relation) and not (writable and relation.viewonly)
     )
 
 

@@ -64,7 +64,8 @@ class EditableForms(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin i
     def get_edit_form(self) -> Any:
         """Return the form to edit a row, whose key stays as it is."""
         form = super().get_edit_form()
-        for name in derived.key_columns(self.mapper):
+        fixed = derived.key_columns(self.mapper) + derived.key_relations(self.mapper)
+        for name in fixed:
             if hasattr(form, name):
                 setattr(form, name, None)
         return form

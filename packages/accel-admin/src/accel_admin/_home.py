@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from flask import abort
 from flask_admin import AdminIndexView, expose
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from accel_admin._derived import time_column
 from accel_admin._problems import show_problems
@@ -95,7 +97,25 @@ class HomeView(AdminIndexView):  # type: ignore[misc]  # Flask-Admin is not type
         zone = dt.UTC if has_zone(column.type) else None
         start = dt.datetime.combine(since, dt.time(), zone)
         # Both SQLite and PostgreSQL have `date()`; its result is no column of ours.
-        day = sa.cast(sa.func.date(column, type_=sa.String()), sa.String())
+        moment = _day_in_utc(column) if zone else sa.func.date(column)
+        day = sa.cast(sa.type_coerce(moment, sa.String()), sa.String())
         query = view.get_query().filter(column >= start)
         grouped = query.with_entities(day, sa.func.count()).group_by(day)
         return dict(grouped.all())
+
+
+class _day_in_utc(FunctionElement[str]):  # noqa: N801  # it is used like a function
+    """The day of a moment, whatever the time zone of the server is."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(_day_in_utc)
+def _plain_day(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return f"date({compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(_day_in_utc, "postgresql")
+def _zoned_day(element: Any, compiler: Any, **kwargs: Any) -> str:
+    return f"date(timezone('UTC', {compiler.process(element.clauses, **kwargs)}))"

@@ -91,9 +91,11 @@ class AuditedWrites(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin i
         try:
             with acting_as(actor), self.session.no_autoflush:
                 change()
-                told = [differences(row) for row in rows]
+                written = [*((name, row) for row in rows), *self._others(rows)]
+                # A flush forgets what changed, but only then a new row has a key.
+                told = [differences(row) for _, row in written]
                 self.session.flush()
-                keys = [self.get_pk_value(row) for row in rows]
+                keys = [key_of(row) for _, row in written]
                 self.session.commit()
         except (OperationalError, InterfaceError):
             self.session.rollback()
@@ -102,13 +104,30 @@ class AuditedWrites(FlaskAdminModelView):  # type: ignore[misc]  # Flask-Admin i
             self.session.rollback()
             flash(explain(exc), "error")
             return False
-        for key, changes in zip(keys, told, strict=True):
-            self.admin.audit.tell(name, actor, self.model.__name__, key, changes)
+        for (what, row), key, changes in zip(written, keys, told, strict=True):
+            self.admin.audit.tell(what, actor, type(row).__name__, key, changes)
         return True
+
+    def _others(self, rows: list[Any]) -> list[tuple[str, Any]]:
+        """Return what changes beside *rows*: children inline, and those of cascades."""
+        session, told = self.session, set(map(id, rows))
+        # A parent whose collection alone changes is not written.
+        edited = (x for x in session.dirty if session.is_modified(x, False))
+        found = [
+            *(("create", x) for x in session.new),
+            *(("edit", x) for x in edited),
+            *(("delete", x) for x in session.deleted),
+        ]
+        return [(name, x) for name, x in found if id(x) not in told]
 
     def get_pk_value(self, model: Any) -> str:
         """Return the primary key of a row as it stands in URLs."""
-        return encode_key(self.mapper.primary_key_from_instance(model))
+        return key_of(model)
+
+
+def key_of(row: Any) -> str:
+    """Return the primary key of *row* as it stands in URLs."""
+    return encode_key(sa.inspect(row).mapper.primary_key_from_instance(row))
 
 
 def differences(row: Any) -> Changes:
