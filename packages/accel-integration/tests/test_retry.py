@@ -14,6 +14,7 @@ from hypothesis import given, strategies as st
 from accel_integration import (
     CircuitBreakerError,
     MaxRetriesExceededError,
+    MemoryStore,
     StabilityTimeoutError,
     sp,
 )
@@ -221,6 +222,77 @@ async def test_retry_after_is_honoured_in_seconds():
     assert clock.sleeps == [7.0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "options", "slept"),
+    [
+        ("1", {}, 5),
+        ("60", {}, 60),
+        ("7", {"retry_after": False}, 5),
+        ("7", {"max_delay": 7}, 7),
+    ],
+)
+async def test_waits_for_as_long_as_itself_and_the_upstream_want(asked, options, slept):
+    clock = FakeClock()
+    replies = iter([response(429, retry_after=asked), response(200)])
+
+    @sp.RetryPattern(3, 5, statuses={429}, clock=clock, **options)
+    async def fetch():
+        return next(replies)
+
+    assert (await fetch()).status_code == 200
+    assert clock.sleeps == [slept]
+
+
+async def test_exceptions_without_a_status_are_retried_beside_the_statuses():
+    flaky, mistaken = Flaky(1), Flaky(1, TypeError)
+    retry = sp.RetryPattern(2, 0, statuses={503})
+
+    assert await retry(flaky)() == "ok"
+    with pytest.raises(TypeError):
+        await retry(mistaken)()
+
+
+async def test_statuses_and_results_may_both_ask_for_another_attempt():
+    replies = iter([response(503), response(204), response(200)])
+
+    @sp.RetryPattern(
+        3, 0, statuses={503}, retry_if=lambda reply: reply.status_code == 204
+    )
+    async def fetch():
+        return next(replies)
+
+    assert (await fetch()).status_code == 200
+
+
+async def test_listeners_hear_of_each_retry_and_why():
+    outcomes = iter([ConnectionError(), response(503), response(204), response(200)])
+    retry = sp.RetryPattern(
+        4,
+        2,
+        backoff="linear",
+        statuses={503},
+        retry_if=lambda reply: reply.status_code == 204,
+        clock=FakeClock(),
+    )
+    heard = []
+    retry.subscribe(heard.append)
+
+    @retry
+    async def fetch():
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    await fetch()
+
+    assert [(event.attempt, event.delay, event.error) for event in heard] == [
+        (1, 2, "ConnectionError"),
+        (2, 4, "status 503"),
+        (3, 6, "result"),
+    ]
+
+
 async def test_gives_up_when_asked_to_wait_longer_than_max_delay():
     clock = FakeClock()
     calls = []
@@ -331,6 +403,95 @@ for _ in range(3):
     )
 
     assert len(set(done.stdout.split())) == 3
+
+
+class Extreme:
+    """A source of jitter that always gives one end of the range."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def uniform(self, low, high):
+        return (low, high)[self.end]
+
+
+@pytest.mark.parametrize(
+    ("jitter", "last", "shortest", "longest"),
+    [
+        ("full", 0, 0, 8),
+        ("equal", 0, 4, 8),
+        ("decorrelated", 0, 2, 6),
+        ("decorrelated", 5, 2, 15),
+        ("decorrelated", 90, 2, 100),
+    ],
+)
+def test_jitter_reaches_its_bounds(jitter, last, shortest, longest):
+    options = {"backoff": "exponential", "jitter": jitter, "max_delay": 100}
+
+    waits = [
+        sp.RetryPattern(9, 2, rng=Extreme(end), **options).wait_before(3, last)
+        for end in (0, 1)
+    ]
+
+    assert waits == [shortest, longest]
+
+
+async def test_decorrelated_waits_follow_from_the_one_before():
+    clock = FakeClock()
+    retry = sp.RetryPattern(
+        4, 1, jitter="decorrelated", rng=Extreme(1), max_delay=20, clock=clock
+    )
+
+    await retry(Flaky(3))()
+
+    assert clock.sleeps == [3, 9, 20]
+
+
+def test_backoff_of_ones_own_is_never_a_wait_back_in_time():
+    assert sp.RetryPattern(backoff=lambda _: -1).wait_before(1, 0) == 0
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()], ids=["alone", "in a store"])
+async def test_budget_holds_no_more_than_its_reserve_and_earns_its_ratio(store):
+    budget = sp.RetryBudget(0.5, reserve=4, store=store, key="api")
+    retry = sp.RetryPattern(2, 0, budget=budget)
+    for _ in range(20):
+        await retry(Flaky(0))()
+
+    retried = []
+    for _ in range(10):
+        down = Flaky(9)
+        with pytest.raises(MaxRetriesExceededError):
+            await retry(down)()
+        retried.append(down.calls - 1)
+
+    # Each call earns a half, its own included.
+    assert retried == [1, 1, 1, 1, 1, 1, 1, 0, 1, 0]
+
+
+async def test_budget_pays_for_no_retry_that_is_not_made():
+    budget = sp.RetryBudget(0, reserve=2)
+    hasty = sp.Timeout(0.5)(sp.RetryPattern(2, 60, budget=budget)(flaky_api(Flaky(9))))
+    once = sp.RetryPattern(1, 0, budget=budget)(Flaky(9))
+
+    for call in (lambda: hasty(None), once):
+        with pytest.raises(MaxRetriesExceededError):
+            await call()
+
+    assert budget.balance == 2
+
+
+def test_budget_of_an_origin_is_like_the_one_it_comes_from():
+    budget = sp.RetryBudget(0.5, reserve=3).for_origin("http://host")
+
+    assert (budget.ratio, budget.reserve, budget.balance) == (0.5, 3, 3)
+    assert budget.key is None
+
+
+@pytest.mark.parametrize("reserve", [0, 0.999])
+def test_budget_that_would_never_allow_a_retry_is_refused(reserve):
+    with pytest.raises(ValueError, match='"reserve" must be >= 1'):
+        sp.RetryBudget(reserve=reserve)
 
 
 async def test_budget_bounds_the_retries_of_many_calls():
