@@ -177,6 +177,44 @@ def test_bulkhead_holds_threads_back():
     assert max(seen) <= 2
 
 
+def test_bulkhead_hands_places_of_threads_on_and_refuses_who_waits_too_long():
+    free, began = threading.Event(), threading.Event()
+    bulkhead = sp.Bulkhead(1, max_wait=0.02, max_waiting=1)
+
+    @bulkhead
+    def work(name):
+        began.set()
+        free.wait(5)
+        return name
+
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work("first")))
+    thread.start()
+    began.wait(5)
+
+    with pytest.raises(BulkheadFullError):
+        work("late")
+    free.set()
+    thread.join()
+
+    assert work("next") == "next"
+    assert results == ["first"]
+    assert bulkhead.at(work).active == 0
+
+
+async def test_bulkhead_without_a_queue_refuses_at_once():
+    gate = asyncio.Event()
+    call = sp.Bulkhead(1, max_wait=60, max_waiting=0)(gate.wait)
+    first = asyncio.create_task(call())
+    await asyncio.sleep(0)
+
+    with pytest.raises(BulkheadFullError):
+        await call()
+    gate.set()
+
+    assert await first is True
+
+
 # Adaptive limit ------------------------------------------------------------------
 
 
@@ -234,6 +272,59 @@ async def test_adaptive_limit_learns_nothing_from_cancellation():
     await asyncio.gather(task, return_exceptions=True)
 
     assert (limit.at(hang).active, limit.at(hang).limit) == (0, 5.0)
+
+
+async def test_adaptive_limit_moves_as_the_gradient_algorithm_says():
+    clock = FakeClock()
+    limit = sp.AdaptiveLimit(4, clock=clock)
+    state = limit.at("it")
+
+    seen = []
+    for duration in (1, 1, 3, 100):
+        starts = [state.enter() for _ in range(4)]
+        clock.advance(duration)
+        state.succeeded(starts.pop())
+        seen.append(state.limit)
+        for _ in starts:
+            state.leave()
+
+    # The usual duration is 1 for two calls, then 1.02, and then about 2.01; a fifth of
+    # the way goes to (limit times 1.5 times usual per duration) plus its root.
+    assert seen == pytest.approx([4.4, 4.81952, 4.78628, 4.74520], abs=1e-4)
+
+
+@pytest.mark.parametrize(("busy", "grows"), [(4, False), (5, True)])
+async def test_adaptive_limit_learns_only_under_load(busy, grows):
+    clock = FakeClock()
+    state = sp.AdaptiveLimit(10, clock=clock).at("it")
+    starts = [state.enter() for _ in range(busy)]
+
+    clock.advance(1)
+    state.succeeded(starts[0])
+
+    assert (state.limit > 10) is grows
+
+
+async def test_adaptive_limit_keeps_within_its_bounds():
+    clock = FakeClock()
+    limit = sp.AdaptiveLimit(10, minimum=9, maximum=11, clock=clock)
+
+    assert await run_at_load(limit, clock, 0.1, 20) == 11
+    assert await run_at_load(limit, clock, 100, 3) == 9
+
+
+@pytest.mark.parametrize("error", [TypeError(), CircuitBreakerError("it", 1)])
+async def test_adaptive_limit_learns_nothing_from_mistakes_and_rejections(error):
+    limit = sp.AdaptiveLimit(10)
+
+    @limit
+    async def call():
+        raise error
+
+    with pytest.raises(type(error)):
+        await call()
+
+    assert (limit.at(call).active, limit.at(call).limit) == (0, 10)
 
 
 # Hedge ---------------------------------------------------------------------------
@@ -315,6 +406,62 @@ async def test_hedge_with_a_percentile_asks_again_for_a_call_slower_than_most():
     slow.append(3600)
 
     assert await asyncio.wait_for(call(), 30) == "ok"
+
+
+@pytest.mark.parametrize("max_hedges", [1, 2])
+async def test_hedge_is_made_as_often_as_allowed(max_hedges):
+    hedge = sp.Hedge(0.001, max_hedges=max_hedges)
+    calls, heard = [], []
+    hedge.subscribe(heard.append)
+
+    @hedge
+    async def call():
+        calls.append(1)
+        await asyncio.sleep(0.05)
+        return "ok"
+
+    assert await call() == "ok"
+    assert len(calls) == 1 + max_hedges
+    assert [event.attempt for event in heard] == [2, 3][:max_hedges]
+
+
+@pytest.mark.parametrize("max_hedges", [1, 2])
+def test_hedge_of_threads_is_made_as_often_as_allowed(max_hedges):
+    hedge = sp.Hedge(0.001, max_hedges=max_hedges)
+    calls, heard = [], []
+    hedge.subscribe(heard.append)
+
+    @hedge
+    def call():
+        calls.append(1)
+        time.sleep(0.05)
+        return "ok"
+
+    assert call() == "ok"
+    assert len(calls) == 1 + max_hedges
+    assert [event.attempt for event in heard] == [2, 3][:max_hedges]
+
+
+def test_hedge_of_threads_survives_the_failure_of_one():
+    second_started, calls = threading.Event(), []
+
+    @sp.Hedge(0.01)
+    def call():
+        calls.append(1)
+        if len(calls) == 1:
+            second_started.wait(5)
+            raise ConnectionError
+        second_started.set()
+        time.sleep(0.02)
+        return "ok"
+
+    assert call() == "ok"
+
+
+@pytest.mark.parametrize("percentile", [0, 1, -0.5, 95])
+def test_hedge_wants_a_share_as_its_percentile(percentile):
+    with pytest.raises(ValueError, match='"percentile" must be > 0 and < 1'):
+        sp.Hedge(1, percentile=percentile)
 
 
 async def test_hedge_fails_when_all_have_failed():
