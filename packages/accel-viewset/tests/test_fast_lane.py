@@ -186,6 +186,32 @@ async def test_list_costs_two_queries_and_an_item_one(db, serve, add):
 
 
 @pytest.mark.anyio
+async def test_a_page_takes_one_connection(db, serve, add):
+    taken = []
+    await add(Note(text="a"))
+
+    def take(*_):
+        taken.append(1)
+
+    async with serve(Notes) as web:
+        event.listen(db.aengine.sync_engine, "checkout", take)
+        page = (await web.get("/x")).json()
+
+    assert (page["total"], len(page["items"]), len(taken)) == (1, 1, 1)
+
+
+@pytest.mark.anyio
+async def test_a_page_beyond_the_end_is_not_looked_for(db, serve, add):
+    await add(Note(text="a"))
+
+    async with serve(Notes) as web:
+        with track_queries(db, expected_count=1):
+            page = (await web.get("/x", params={"page": 10**30})).json()
+
+    assert (page["total"], page["items"]) == (1, [])
+
+
+@pytest.mark.anyio
 async def test_soft_deleted_rows_are_left_out(db, serve, add):
     await add(Note(text="kept"), Note(text="gone"))
 

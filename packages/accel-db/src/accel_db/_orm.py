@@ -32,8 +32,11 @@ from accel_db._units import Stale, UnitsOfWork
 from accel_db._values import key_criteria, row_key, with_coerced_binds
 
 M = TypeVar("M")
+R = TypeVar("R")
 
 _FRESH = {"populate_existing": True}
+# Tells a session that may ask a replica that it may.
+_A_READ = select(sa.literal(1))
 _RETURNING = {"populate_existing": True, "synchronize_session": False}
 
 
@@ -130,6 +133,14 @@ class Orm(UnitsOfWork):
             statement,
             single=True,
         )
+
+    def reading(self, work: Callable[["Orm"], R]) -> R:
+        """Return what *work* does with this object; its reads share a connection.
+
+        To take one from the pool costs as much as a short query. Each statement is
+        atomic by itself; one view of the data for all of them needs a `transaction()`.
+        """
+        return self._read(lambda _: work(self), _A_READ, single=True)
 
     def get_item(self, model: type[M], pk: object, *, deep: Deep = False) -> M | None:
         """Return the object with the primary key *pk*, or None.

@@ -80,6 +80,14 @@ class OrmAsync:
         """Return the rows of columns that *statement* finds; see `Orm.rows`."""
         return await self._run(self._orm.rows, statement, parameters)
 
+    async def reading(self, work: Callable[[Orm], R]) -> R:
+        """Return what *work* does with an `Orm`, whose reads share a connection.
+
+        *work* is no coroutine: it runs where the calls of an `Orm` may wait for the
+        database. See `Orm.reading`.
+        """
+        return await self._run(self._orm.reading, work)
+
     async def get_item(
         self, model: type[M], pk: object, *, deep: Deep = False
     ) -> M | None:

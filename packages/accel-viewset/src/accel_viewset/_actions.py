@@ -54,6 +54,7 @@ def actions_of(cls: type[Any]) -> Iterator[Action]:
 
     So `/top` is found although `/{item_id}` would match it, too.
     """
+    # By name, so that a method which overrides an action without a mark ends it.
     names = dict.fromkeys(name for base in cls.__mro__ for name in vars(base))
     found = [getattr(getattr(cls, name, None), _MARK, None) for name in names]
     actions = [a for a in found if isinstance(a, Action)]

@@ -5,6 +5,7 @@ from starlette.requests import HTTPConnection
 from accel_db import MainDatabaseManager, OrmAsync
 from accel_viewset._errors import MissingManager
 
+# A dependency sees the request only, so its view set leaves its database there.
 MANAGER = "accel_viewset.manager"
 
 

@@ -37,6 +37,7 @@ class ViewSetBulk(_Writing, _Deleting):
             request: Request, response: Response, items: Any, aorm: Any = ORM
         ) -> Any:
             async with aorm.transaction():
+                # One by one, since `db_create` may be the user's own.
                 rows = [await self._create(request, item, aorm) for item in items]
             return self._reply(self._many(rows), response, status=201)
 
@@ -77,6 +78,7 @@ class ViewSetBulk(_Writing, _Deleting):
             request: Request, key: Any, aorm: Any = ORM
         ) -> None:
             async with aorm.transaction():
+                # A key that is named twice is no missing row the second time.
                 for item_id in dict.fromkeys(key):
                     await self._delete(request, "bulk_delete", item_id, aorm)
 

@@ -33,6 +33,7 @@ def connect(manager: MainDatabaseManager, cache: Any) -> None:
     if found in linked:
         return
     linked.add(found)
+    # The manager lives as long as the process, and keeps its callbacks alive.
     target = weakref.ref(found)
 
     def forget(change: Change) -> object:
@@ -71,6 +72,7 @@ def tables_read(mapper: Mapper[Any], schema: type[BaseModel]) -> set[str]:
     seen: set[tuple[Mapper[Any], type[BaseModel]]] = set()
     while waiting:
         pair = waiting.pop()
+        # Schemas may refer to each other in a circle.
         if pair in seen:
             continue
         seen.add(pair)

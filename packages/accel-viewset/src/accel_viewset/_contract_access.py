@@ -44,17 +44,10 @@ class Access(ContractBase):
         path, created = self.create(client)
         others = {"headers": self.unrelated}
 
-        for action, method in (
-            ("retrieve", "GET"),
-            ("update", "PUT"),
-            ("partial_update", "PATCH"),
-            ("delete", "DELETE"),
-        ):
-            if self.offers(action):
-                body = {"json": self.replacing()} if method.startswith("P") else {}
-                answer = self.ask(client, method, path, **others, **body)
+        for method, body in self.about_one_row():
+            answer = self.ask(client, method, path, **others, **body)
 
-                expect(answer, HTTPStatus.NOT_FOUND)
+            expect(answer, HTTPStatus.NOT_FOUND)
         if self.offers("list"):
             listed = self.list(client, **others)
             assert created not in listed, f"Others see {created} in their list."

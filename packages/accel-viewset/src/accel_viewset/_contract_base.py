@@ -4,7 +4,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -15,6 +15,13 @@ from accel_viewset._keys import python_type, text_of
 F = TypeVar("F", bound=Callable[..., Any])
 _NEEDS = "__accel_needs__"
 _LONGEST = 500
+# What can be done with one row, by the method of HTTP that asks for it.
+_OF_ONE_ROW = {
+    "GET": "retrieve",
+    "PUT": "update",
+    "PATCH": "partial_update",
+    "DELETE": "delete",
+}
 # Keys that no row of a test has.
 _UNUSED: dict[Any, object] = {
     int: 2147483647,
@@ -82,6 +89,12 @@ class ContractBase:
         options.setdefault("headers", self.headers)
         return client.request(method, f"{self.url}{path}", **options)
 
+    def about_one_row(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Iterate over the requests about one row: their methods, and payloads."""
+        for method, action in _OF_ONE_ROW.items():
+            if self.offers(action):
+                yield method, {"json": self.replacing()} if method[0] == "P" else {}
+
     def change(self, client: Any, method: str, path: str, **options: Any) -> Any:
         """Send a request that changes the row at *path*, knowing its state."""
         known = dict(self.headers)
@@ -147,6 +160,7 @@ class ContractBase:
         manager = manager or getattr(state, "DATABASE_MANAGER", None)
         if manager is None:
             return nullcontext()
+        # It needs pytest, which these tests run in, but an application does not have.
         from accel_db.testing import track_queries
 
         limit = self.max_queries if max_count is None else max_count

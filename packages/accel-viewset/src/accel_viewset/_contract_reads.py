@@ -65,17 +65,10 @@ class Reads(ContractBase):
         """A key that no row has is a 404, whatever is to be done with the row."""
         if (key := self.unused_key()) is None:
             return
-        for action, method in (
-            ("retrieve", "GET"),
-            ("update", "PUT"),
-            ("partial_update", "PATCH"),
-            ("delete", "DELETE"),
-        ):
-            if self.offers(action):
-                body = {"json": self.replacing()} if method.startswith("P") else {}
-                answer = self.ask(client, method, f"/{key}", **body)
+        for method, body in self.about_one_row():
+            answer = self.ask(client, method, f"/{key}", **body)
 
-                expect(answer, HTTPStatus.NOT_FOUND)
+            expect(answer, HTTPStatus.NOT_FOUND)
 
     @needs("retrieve")
     def test_malformed_is_422(self, client: Any) -> None:

@@ -39,6 +39,7 @@ class Expansion:
                 raise ValueError(f"{name!r} needs a default: it may be left out")
         self._always = [n for n in related if n not in allowed] if deep else []
         self._own = [n for n in model.model_fields if n not in allowed]
+        # To make a model takes longer than to load what it names.
         self.plan = cache(self._plan)
 
     def __bool__(self) -> bool:
@@ -79,6 +80,7 @@ class Expansion:
         """Return what the schema may see of *item*."""
         if not self.allowed:
             return item
+        # Validation reads every attribute, and a relation that was not loaded is an error.
         wanted = [*self._own, *names]
         if isinstance(item, Mapping):
             return {name: item[name] for name in wanted if name in item}

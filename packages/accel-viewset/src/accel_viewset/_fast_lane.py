@@ -22,17 +22,21 @@ from pydantic_core import PydanticSerializationError
 from sqlalchemy import BigInteger, Column, Select, bindparam, func, select
 from sqlalchemy.orm import ColumnProperty, Mapper
 
-from accel_db import OrmAsync
+from accel_db import Orm, OrmAsync
+from accel_viewset._filters import Selection
 from accel_viewset._keys import Key
 from accel_viewset._rendering import Renderer
 from accel_viewset._types import type_of
 
+# Types of which every value is written as validation would leave it. Others, such as an
+# Enum or a subclass of these, are not only what their column says.
 _DIRECT = frozenset(
     {
         *(int, str, bool, float, decimal.Decimal, uuid.UUID),
         *(dt.datetime, dt.date, dt.time),
     }
 )
+# Settings of a schema that change nothing about what it writes.
 _HARMLESS = frozenset({"from_attributes", "title", "extra"})
 
 
@@ -79,28 +83,41 @@ class FastLane:
         return found[0] if found else None
 
     async def part(
-        self,
-        aorm: OrmAsync,
-        where: Sequence[Any],
-        order: Sequence[Any] | None,
-        *,
-        offset: int,
-        limit: int,
+        self, aorm: OrmAsync, wanted: Selection, *, offset: int, limit: int
     ) -> Sequence[Any]:
-        """Return *limit* rows in *order*, or in that of the lane, which never changes."""
-        if order is None:
-            statement = self._chosen(aorm, where).ordered_part
-        else:
-            statement = self._of_model.part.order_by(*order, *self._key.columns)
-        values = {_OFFSET: offset, _LIMIT: limit}
-        return await aorm.rows(_narrowed(statement, where), values)
+        """Return *limit* rows, in an order that never changes."""
+        statement = self._chosen_part(aorm, wanted)
+        return await aorm.rows(statement, {_OFFSET: offset, _LIMIT: limit})
 
-    async def total(self, aorm: OrmAsync, where: Sequence[Any]) -> int:
+    async def total(self, aorm: OrmAsync, wanted: Selection) -> int:
         """Return how many rows there are."""
-        statement = _narrowed(self._chosen(aorm, where).total, where)
-        found = await aorm.rows(statement)
-        total: int = found[0][0]
-        return total
+        return _single(await aorm.rows(self._chosen_total(aorm, wanted)))
+
+    async def page(
+        self, aorm: OrmAsync, wanted: Selection, *, offset: int, limit: int
+    ) -> tuple[Sequence[Any], int]:
+        """Return *limit* rows, and how many there are, over one connection."""
+        total_of = self._chosen_total(aorm, wanted)
+        part_of = self._chosen_part(aorm, wanted)
+
+        def read(orm: Orm) -> tuple[Sequence[Any], int]:
+            total = _single(orm.rows(total_of))
+            # To skip rows beyond the end, a database still reads all of them.
+            if offset >= total:
+                return [], total
+            return orm.rows(part_of, {_OFFSET: offset, _LIMIT: limit}), total
+
+        return await aorm.reading(read)
+
+    def _chosen_part(self, aorm: OrmAsync, wanted: Selection) -> Select[Any]:
+        if wanted.order is None:
+            statement = self._chosen(aorm, wanted.where).ordered_part
+        else:
+            statement = self._of_model.part.order_by(*wanted.order, *self._key.columns)
+        return _narrowed(statement, wanted.where)
+
+    def _chosen_total(self, aorm: OrmAsync, wanted: Selection) -> Select[Any]:
+        return _narrowed(self._chosen(aorm, wanted.where).total, wanted.where)
 
     def _chosen(self, aorm: OrmAsync, where: Sequence[Any]) -> "Statements":
         """Return the statements about the table, if they mean the same.
@@ -165,6 +182,11 @@ def _clauses(columns: Mapping[str, Any], order: Sequence[str]) -> Iterator[Any]:
         yield column.desc() if name.startswith("-") else column.asc()
 
 
+def _single(rows: Sequence[Any]) -> int:
+    found: int = rows[0][0]
+    return found
+
+
 def _narrowed(statement: Select[Any], where: Sequence[Any]) -> Select[Any]:
     # Even an empty `where()` makes another statement, whose cache key is built anew.
     return statement.where(*where) if where else statement
@@ -174,6 +196,7 @@ class _Direct:
     """Writes rows without checking them; a value of another type is an error."""
 
     def __init__(self, name: str, hints: dict[str, Any]) -> None:
+        # Of all that pydantic can write without validation, this is made the fastest.
         self._shape: Any = make_dataclass(name, hints.items(), slots=True)
         self._adapter = TypeAdapter(list[self._shape])  # type: ignore[name-defined]  # known at run time
 
@@ -189,11 +212,11 @@ def _is_flat(model: type[BaseModel], mapper: Mapper[Any]) -> bool:
         return False
     if decorators.computed_fields or model.model_config.keys() - _HARMLESS:
         return False
+    # Rows of several tables, or some rows of one, are more than a list of columns.
     if len(mapper.tables) != 1 or mapper.polymorphic_on is not None:
         return False
     fields = model.model_fields
-    # A single column would come as a value, not as a row.
-    return len(fields) > 1 and all(
+    return bool(fields) and all(
         field.validation_alias is None and _is_column(mapper, name)
         for name, field in fields.items()
     )
@@ -218,6 +241,7 @@ def _direct(model: type[BaseModel], mapper: Mapper[Any]) -> _Direct | None:
     hints = {}
     for name, field in model.model_fields.items():
         column: Any = mapper.column_attrs[name].columns[0]
+        # Another name, a constraint, or a field that is left out: all need the schema.
         if field.metadata or field.alias or field.serialization_alias or field.exclude:
             return None
         if not _fits(field.annotation, column):

@@ -39,6 +39,7 @@ _LARGEST = 2**63 - 1
 
 
 def _escaped(text: str) -> str:
+    # `/` comes first, or it would escape the escapes.
     for mark in ("/", "%", "_"):
         text = text.replace(mark, f"/{mark}")
     return text
@@ -159,6 +160,7 @@ class FilterSet:
     def _selection(self, given: Mapping[str, Any]) -> Selection:
         where = []
         for key, (attribute, lookup, _) in self._conditions.items():
+            # There is `isnull` to ask for None.
             if (value := given.get(key)) is not None:
                 where.append(_LOOKUPS[lookup](attribute, value))
         if text := given.get("search"):
@@ -169,6 +171,7 @@ class FilterSet:
 
     def _order(self, text: str | None) -> list[Any] | None:
         names = [name.strip() for name in (text or "").split(",") if name.strip()]
+        # An order by a hidden column would tell its values, one comparison at a time.
         unknown = [n for n in names if n.removeprefix("-") not in self._orderable]
         if unknown:
             message = f"Order by {', '.join(self._orderable)}; `-` in front reverses"

@@ -145,6 +145,7 @@ class GenericViewSet(BaseViewSet):
         """
         cls = type(self)
         self.prefix = prefix
+        # Copies, since the lists of the class belong to all its view sets.
         self.tags = list(getattr(self, "tags", [cls.__name__]))
         self.dependencies = list(self.dependencies)
         self._set_model(cls.type_item_id)
@@ -247,6 +248,7 @@ class GenericViewSet(BaseViewSet):
         self._cache: Any = None
         if self.cache_class is None:
             return
+        # `parents` are in the path, and so in the key of what is cached.
         looks = self._checks_rows or (
             type(self).scope_query is not GenericViewSet.scope_query
         )
@@ -284,6 +286,7 @@ class GenericViewSet(BaseViewSet):
         for base in sorted(bases, key=lambda b: not getattr(b, "_fixed_paths", False)):
             self.router.action = None
             vars(base)["_register_endpoint"](self)
+        # A misspelt action would leave its route without what should guard it.
         unknown = set(self.action_dependencies) - self.router.actions
         if unknown:
             raise self._refuse(
@@ -321,6 +324,7 @@ class GenericViewSet(BaseViewSet):
         **options: Any,
     ) -> Callable[..., Any]:
         """Register *endpoint*, whose parameters have *types*, and return it."""
+        # FastAPI reads types from the function, and these are known since `as_view` only.
         endpoint.__annotations__.update(types)
         if cacheable and self._cache is not None:
             tables = tables_read(self._mapper, self.pydantic_model)

@@ -23,6 +23,7 @@ class Guards:
         found = list(view.action_dependencies.get(action, ()))
         if view._parents:  # noqa: SLF001  # a part of the view set
             found.append(Depends(view._parents.parameters()))  # noqa: SLF001
+        # Before the permissions, which may ask the database.
         if view.throttle is not None:
             found.append(Depends(self._throttled))
         if view.permissions:
@@ -48,6 +49,7 @@ class Guards:
     ) -> None:
         for permission in self._view.permissions:
             ask = getattr(permission, question, None)
+            # An object with one of the methods is a permission, too.
             if ask is None:
                 continue
             if not await resolved(ask(request, self._view, action, *row)):

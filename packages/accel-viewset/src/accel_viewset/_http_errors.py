@@ -45,6 +45,7 @@ def _from_status(exc: Exception, status: int) -> Exception | None:
 
 def _has_handler(request: Request, exc: Exception) -> bool:
     handlers = getattr(request.app, "exception_handlers", {})
+    # A handler of `Exception` is for what nobody knows, and would make this a 500.
     own = (cls for cls in type(exc).__mro__ if cls is not Exception)
     return any(cls in handlers for cls in own)
 

@@ -21,6 +21,7 @@ from accel_viewset._errors import (
 )
 
 _LONGEST_KEY = 255
+# Other headers, such as cookies and rates, are about one response only.
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
 
@@ -79,6 +80,7 @@ class MemoryIdempotency:
     async def begin(self, key: str, record: Record) -> Record | None:
         """Claim *key*, or return what is known of it."""
         self._forget_old()
+        # Nothing is awaited between the look and the claim, so only one request gets it.
         if (known := self._records.get(key)) is not None:
             return known[1]
         self._records[key] = (self._clock(), record)
@@ -173,6 +175,7 @@ async def once(
         return _replayed(known, claim)
     try:
         response = await make()
+    # Cancelled, too: nobody was told that it worked, so it may be tried again.
     except BaseException:
         await store.abandon(key)
         raise
@@ -186,11 +189,13 @@ def _identity(request: Request) -> list[str]:
 
 
 def _digest(*parts: object) -> str:
+    # `repr` keeps the parts apart, whatever characters a client puts into them.
     data = repr(parts).encode("utf-8", "backslashreplace")
     return hashlib.blake2b(data, digest_size=24).hexdigest()
 
 
 def _replayed(known: Record, claim: Record) -> Response:
+    # Another payload stays wrong, even if the client waits for the first answer.
     if known.fingerprint != claim.fingerprint:
         raise IdempotencyKeyReused
     if not known.finished:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapper
 from accel_viewset._types import type_of
 
 _LARGEST = 2**63 - 1
+# What has one usual spelling; every other key is taken as its text.
 _READABLE = (int, str, uuid.UUID, dt.datetime, dt.date)
 
 
@@ -64,6 +65,7 @@ class Key:
 
 def text_of(key: Sequence[object]) -> str:
     """Return *key* as one segment of a path."""
+    # The slash must be quoted: it would end the segment.
     return quote(",".join(map(str, key)), safe=",")
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Select
 
 from accel_db import OrmAsync
 from accel_viewset._fast_lane import FastLane
+from accel_viewset._filters import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,25 +17,24 @@ class Listing:
 
     aorm: OrmAsync
     statement: Select[Any]
-    order: Sequence[Any] | None
-    """What the client asked for."""
+    selection: Selection
+    """The order that the client asked for, and all conditions of *statement*."""
     default_order: Sequence[Any]
     key: Sequence[Any]
     deep: Any
     lane: FastLane | None
     """What reads rows instead of objects, if that will do."""
-    where: Sequence[Any]
-    """The conditions of *statement*, all of them, for the lane."""
 
     @property
     def _order(self) -> Sequence[Any]:
-        return self.default_order if self.order is None else self.order
+        order = self.selection.order
+        return self.default_order if order is None else order
 
     async def items(self, *, offset: int, limit: int) -> Sequence[Any]:
         """Return the rows at *offset*, in an order that never changes."""
         if self.lane is not None:
             return await self.lane.part(
-                self.aorm, self.where, self.order, offset=offset, limit=limit
+                self.aorm, self.selection, offset=offset, limit=limit
             )
         statement = self.statement.order_by(*self._order, *self.key)
         statement = statement.offset(offset).limit(limit)
@@ -43,8 +43,19 @@ class Listing:
     async def total(self) -> int:
         """Return how many rows there are."""
         if self.lane is not None:
-            return await self.lane.total(self.aorm, self.where)
+            return await self.lane.total(self.aorm, self.selection)
         return await self.aorm.count(self.statement.with_only_columns(*self.key))
+
+    async def page(self, *, offset: int, limit: int) -> tuple[Sequence[Any], int]:
+        """Return the rows at *offset*, and how many there are."""
+        if self.lane is not None:
+            return await self.lane.page(
+                self.aorm, self.selection, offset=offset, limit=limit
+            )
+        total = await self.total()
+        # To skip rows beyond the end, a database still reads all of them.
+        found = await self.items(offset=offset, limit=limit) if offset < total else []
+        return found, total
 
     async def after(
         self, cursor: str | None, *, limit: int

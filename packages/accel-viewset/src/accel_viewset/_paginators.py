@@ -21,6 +21,10 @@ class Source(Protocol):
         """Return how many rows there are."""
         ...
 
+    async def page(self, *, offset: int, limit: int) -> tuple[Sequence[Any], int]:
+        """Return the rows at *offset*, and how many there are, at once."""
+        ...
+
     async def after(
         self, cursor: str | None, *, limit: int
     ) -> tuple[Sequence[Any], str | None]:
@@ -81,6 +85,7 @@ class BasePaginatorClass:
         """Return the shape of a page of *item*."""
         if cls.is_custom():
             return cls.Schema
+        # OpenAPI tells schemas apart by their names.
         name = f"{item.__name__}{cls.__name__.removesuffix('Paginator')}Page"
         items: Any = (list[item], ...)  # type: ignore[valid-type]  # known at run time
         return create_model(name, **cls._fields, items=items)
@@ -98,6 +103,7 @@ class BasePaginatorClass:
                 int, Query(ge=1, description=f"At most {limits.max_limit} items")
             ] = limits.page_size,
         ) -> tuple[int, int]:
+            # Not an error: a client need not know the limit (AIP-158).
             return page, min(size, limits.max_limit)
 
         return page_parameters
@@ -130,10 +136,9 @@ class DefaultPaginator(BasePaginatorClass):
     async def load(cls, source: Source, wanted: Any) -> Part:
         """Load one page; a page beyond the end is empty."""
         page, size = wanted
-        total = await source.total()
-        offset = _offset(page, size)
-        items = await source.items(offset=offset, limit=size) if offset < total else []
+        items, total = await source.page(offset=_offset(page, size), limit=size)
         head = {"page": page, "size": size, "count": len(items), "total": total}
+        # Rounded up without floats, which are too coarse for large totals.
         return Part({**head, "pages": -(-total // size)}, items)
 
 
@@ -165,8 +170,7 @@ class LimitOffsetPaginator(BasePaginatorClass):
     async def load(cls, source: Source, wanted: Any) -> Part:
         """Load one part; an offset beyond the end gives none."""
         limit, offset = wanted
-        total = await source.total()
-        items = await source.items(offset=offset, limit=limit) if offset < total else []
+        items, total = await source.page(offset=offset, limit=limit)
         head = {"limit": limit, "offset": offset, "count": len(items), "total": total}
         return Part(head, items)
 

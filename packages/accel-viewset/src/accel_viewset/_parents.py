@@ -75,6 +75,7 @@ class Parents:
         if not self._columns:
             return schema
         missing = self.columns - schema.model_fields.keys()
+        # Any, because what comes from the path has been read already.
         fields: dict[str, Any] = dict.fromkeys(missing, (Any, None))
         return create_model(schema.__name__, __base__=schema, **fields)
 

@@ -38,11 +38,13 @@ def _checked(adapter: TypeAdapter[Any], value: Any) -> Any:
         return adapter.validate_python(value, from_attributes=True)
     except ValidationError as exc:
         # What the database holds does not fit the schema: our fault, not the client's.
+        # Without the input, which may hold what the schema hides.
         raise ResponseValidationError(exc.errors(include_input=False)) from exc
 
 
 def page_bytes(head: Mapping[str, Any], items: bytes) -> bytes:
     """Return the JSON object of *head* with *items* as its last member."""
+    # The items are JSON already: to read them into a page would cost as much again.
     start = _HEAD.dump_json(dict(head))
     return b'%b,"items":%b}' % (start[:-1], items)
 

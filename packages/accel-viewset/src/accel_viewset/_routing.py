@@ -57,6 +57,7 @@ class ViewSetRoute(APIRoute):
             return match, child
         if self._is_key(child["path_params"]["item_id"]):
             return match, child
+        # The router takes a partial match if nothing else matches.
         return (Match.PARTIAL, child) if match is Match.FULL else (Match.NONE, {})
 
     def _is_key(self, text: str) -> bool:
@@ -90,6 +91,7 @@ class ViewSetRouter(APIRouter):
     """Holds the routes of one view set, each behind its dependencies."""
 
     def __init__(self, host: Host) -> None:
+        # FastAPI makes the routes, so only their class can tell them their view set.
         route_class = type("ViewSetRoute", (ViewSetRoute,), {"host": host})
         super().__init__(dependencies=host.dependencies, route_class=route_class)
         self._host = host

@@ -79,6 +79,7 @@ class Rows(GenericViewSet):
         try:
             yield
         except InvalidValue:
+            # PostgreSQL says the same of a key that is too long and of a payload that is.
             if await self._is_no_key(item_id, aorm):
                 raise self._missing(item_id) from None
             raise
@@ -120,6 +121,7 @@ class Rows(GenericViewSet):
             return
         async with self._keyed(item_id, aorm), aorm.transaction():
             where = self._is_row(item_id)
+            # Apart from `get_object`, which loads related rows that need no lock.
             await aorm.get(select(self.db_model).where(*where).with_for_update())
             row = await self.get_object(request, item_id, aorm, action=action)
             if self.etag:

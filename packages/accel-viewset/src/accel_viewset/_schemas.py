@@ -62,6 +62,7 @@ def patch_schema(update: type[BaseModel], name: str) -> type[BaseModel]:
         if field.is_required():
             optional.default = None
         fields[field_name] = (field.annotation, optional)
+    # A validator of the whole cannot judge a part; `check_merged` does it later.
     return _model(f"{name}Patch", update, fields, base=Partial, whole=False)
 
 
@@ -150,6 +151,7 @@ def _is_filled_in(column: Column[Any], *, required: bool) -> bool:
     """Tell whether *column* is given its value, not by a client."""
     if column.computed or column.identity or column.onupdate or column.server_onupdate:
         return True
+    # A response always has it, but a client cannot know it before.
     if column.server_default is not None and required:
         return True
     has_default = column.default is not None or column.server_default is not None
@@ -170,6 +172,7 @@ def _model(
     whole: bool,
 ) -> type[BaseModel]:
     """Build a model from *fields* that checks them as *source* does."""
+    # OpenAPI would show a title of the response above the request.
     config = {k: v for k, v in source.model_config.items() if k != "title"}
     with_config = type(
         base.__name__, (base,), {"model_config": config, "__module__": __name__}

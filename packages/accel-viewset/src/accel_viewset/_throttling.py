@@ -96,6 +96,7 @@ class Throttle:
 
 
 def _client(request: Request) -> str:
+    # Hashed, so that a limiter's server holds nobody's credentials.
     if credentials := request.headers.get("authorization"):
         return hashlib.blake2b(credentials.encode(), digest_size=16).hexdigest()
     return request.client.host if request.client is not None else "-"

@@ -140,17 +140,19 @@ class ViewSetList(Rows):
             # Its `json` is promised objects.
             lane = None
         statement = await self._rows(request)
-        if where := asked.selection.where:
-            statement = statement.where(*where)
+        selection = asked.selection
+        if selection.where:
+            statement = statement.where(*selection.where)
+        if above := self._parents.where(request):
+            selection = replace(selection, where=[*above, *selection.where])
         return Listing(
             aorm,
             statement,
-            asked.selection.order,
+            selection,
             self._filters.default_order,
             self._key.columns,
             self._deep(asked.expand),
             lane,
-            [*self._parents.where(request), *where] if lane is not None else (),
         )
 
 
@@ -214,6 +216,7 @@ class ViewSetCreate(_Creating):
     ) -> Response:
         created = await self._create(request, item, aorm)
         reply = self._reply(self._one(created), response, status=201)
+        # `db_create` may be overridden to return anything.
         if (key := self._key.read(created)) is not None:
             path = request.url.path.rstrip("/")
             reply.headers["Location"] = f"{path}/{text_of(key)}"
@@ -311,6 +314,7 @@ class _Writing(_Creating):
         self, request: Request, action: str, item_id: Any, item: Any, aorm: OrmAsync
     ) -> Any:
         async with self._changing(request, action, item_id, aorm):
+            # What is sent may contradict what is there.
             if isinstance(item, Partial) and self._checks_whole:
                 row = await self.get_object(request, item_id, aorm, action=action)
                 check_merged(self.update_schema, row, item)
