@@ -1,5 +1,6 @@
 """What `base_pattern` gives to an application."""
 
+import threading
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -104,7 +105,9 @@ class TestVersion:
 
         assert app.version == "3.0"
 
-    @pytest.mark.parametrize("text", ["version = ", "version = 3", "name = 'x'"])
+    @pytest.mark.parametrize(
+        "text", ["version = ", "version = 3", "name = 'x'", "project = 'x'"]
+    )
     def test_unreadable_file_says_what_to_write(self, app, tmp_path, text):
         (tmp_path / "version.toml").write_text(text)
 
@@ -125,6 +128,18 @@ class TestOrigins:
         base_pattern(app, origins=origins)
 
         assert self.ask(browse()) == ("*", None)
+
+    def test_one_origin_needs_no_list(self, app, browse):
+        base_pattern(app, origins="https://shop.example")
+        client = browse()
+
+        assert self.ask(client, "https://shop.example")[1] == "true"
+        assert self.ask(client)[0] is None
+
+    def test_pattern_of_origins_is_nobody(self, app, browse):
+        base_pattern(app, origins="https://*.shop.example")
+
+        assert self.ask(browse())[0] is None
 
     def test_empty_list_is_nobody(self, app, browse):
         base_pattern(app, origins=[])
@@ -203,6 +218,25 @@ class TestHealth:
 
         assert check["status"] == "fail"
         assert check["output"] == "TimeoutError"
+
+    @pytest.mark.anyio
+    async def test_probe_that_hangs_takes_one_thread_and_comes_back(self):
+        from accel_pattern._health import ThreadProbe, run_probe
+
+        release, called = threading.Event(), []
+
+        def hangs():
+            called.append(1)
+            release.wait(30)
+
+        probe = ThreadProbe(hangs)
+        checks = [await run_probe(probe, seconds=0.05) for _ in range(20)]
+        release.set()
+        probe._stuck.result(5)
+
+        assert {check["output"] for check in checks} == {"TimeoutError"}
+        assert len(called) == 1
+        assert (await run_probe(probe))["status"] == "pass"
 
 
 class TestDocs:

@@ -105,6 +105,16 @@ class TestOneClearLine:
     def test_url_that_is_none(self, url):
         self.assert_one_line(run(DATABASE_URL=url), "Correct DATABASE_URL")
 
+    @pytest.mark.parametrize("scheme", ["postgresql", "redis"])
+    def test_url_with_half_of_an_address_leaks_no_password(self, scheme):
+        url = f"{scheme}://me:hunter2@[::1/shop"
+        kind = "REDIS_URL" if scheme == "redis" else "DATABASE_URL"
+
+        done = run(**{"DATABASE_URL": "", kind: url})
+
+        self.assert_one_line(done, f"Correct {kind}")
+        assert "hunter2" not in done.stderr
+
     @pytest.mark.parametrize("url", ["redis://:hunter2@127.0.0.1:1", "nonsense"])
     def test_redis_that_is_away(self, url):
         done = run(DATABASE_URL="", REDIS_URL=url)

@@ -1,6 +1,7 @@
 """The command `accel new`."""
 
 import os
+import stat
 import subprocess
 import sys
 import tomllib
@@ -36,6 +37,12 @@ def test_each_project_has_secrets_of_its_own(tmp_path):
     lines = [line for line in one.splitlines() if line.startswith("SECRET_KEY=")]
     assert len(lines[0]) > 40
     assert lines[0] not in two
+
+
+def test_only_the_owner_reads_the_secrets(tmp_path):
+    main(["new", "shop"])
+
+    assert stat.S_IMODE((tmp_path / "shop" / ".env").stat().st_mode) == 0o600
 
 
 def test_its_tests_pass_with_its_own_settings(tmp_path):

@@ -40,7 +40,7 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
     base_dir: Path | str | None = None,
     database_manager: MainDatabaseManager | None = None,
     secret_key: str | None = None,
-    origins: Sequence[str] | None = None,
+    origins: str | Sequence[str] | None = None,
     useintegration: Sequence[EndpointsDeclaration] | None = None,
     *,
     caches: Sequence[Any] = (),
@@ -61,7 +61,7 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
         database_manager: Becomes `app.state.DATABASE_MANAGER`, is asked by `/readyz`,
             and is opened and closed with the application.
         secret_key: Becomes `app.state.SECRET_KEY`.
-        origins: Origins that may call the service from a browser, with credentials.
+        origins: Origins, or the one origin, that may call the service from a browser, with credentials.
             `None` or `["*"]` lets any origin call, without credentials; an empty
             list lets none.
         useintegration: Integrations to open, close, and describe at `/docintegration`.
@@ -118,7 +118,10 @@ def _set_state(
             setattr(app.state, name, value)
 
 
-def _allow_origins(app: FastAPI, origins: Sequence[str] | None) -> None:
+def _allow_origins(app: FastAPI, origins: str | Sequence[str] | None) -> None:
+    if isinstance(origins, str):
+        # As a sequence of letters it would name nobody, or with a `*` everybody.
+        origins = [origins] if origins else []
     if origins is not None and not origins:
         return
     anyone = origins is None or "*" in origins

@@ -10,6 +10,8 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, Literal, TypedDict
 
 from fastapi import APIRouter, FastAPI
@@ -21,6 +23,7 @@ logger = logging.getLogger("accel_pattern.health")
 Probe = Callable[[], Awaitable[object] | object]
 
 PROBE_SECONDS = 2.0
+PROBE_THREADS = 4
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -46,7 +49,34 @@ class Check(TypedDict):
     output: str
 
 
-async def run_probe(probe: Probe, seconds: float = PROBE_SECONDS) -> Check:
+class ThreadProbe:
+    """A plain function as a probe: it may block, so it gets a thread.
+
+    A thread can not be cancelled. While one is stuck, the probe fails at once: asked by
+    every load balancer, a dead system would else take all threads of the process.
+    """
+
+    def __init__(self, probe: Callable[[], object]) -> None:
+        self._probe = probe
+        self._pool = ThreadPoolExecutor(PROBE_THREADS, thread_name_prefix="probe")
+        self._stuck: Future[object] | None = None
+
+    async def __call__(self) -> object:
+        """Call the function, and return what it returns."""
+        if self._stuck is not None and not self._stuck.done():
+            raise TimeoutError
+        future = self._pool.submit(copy_context().run, self._probe)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if future.running():
+                self._stuck = future
+            raise
+
+
+async def run_probe(
+    probe: Callable[[], Awaitable[object]], seconds: float = PROBE_SECONDS
+) -> Check:
     """Run *probe*, which fails by raising, by answering `False`, or by taking long.
 
     The check names the class of an exception and never its message, which may hold
@@ -56,13 +86,10 @@ async def run_probe(probe: Probe, seconds: float = PROBE_SECONDS) -> Check:
     output = ""
     try:
         async with asyncio.timeout(seconds):
-            # A plain function may block: it gets a thread.
-            if inspect.iscoroutinefunction(probe):
-                result = await probe()
-            else:
-                result = await asyncio.to_thread(probe)
-                if inspect.isawaitable(result):
-                    result = await result
+            result = await probe()
+            # A lambda may call a coroutine function, and looks like a plain one.
+            if inspect.isawaitable(result):
+                result = await result
         if result is False:
             output = "the probe answered False"
     except Exception as exc:  # noqa: BLE001 - whatever breaks is the answer
@@ -79,6 +106,10 @@ async def run_probe(probe: Probe, seconds: float = PROBE_SECONDS) -> Check:
 def health_router(app: FastAPI, probes: Mapping[str, Probe]) -> APIRouter:
     """Make the three health endpoints of *app*."""
     router = APIRouter(tags=["common"])
+    ready = {
+        name: probe if inspect.iscoroutinefunction(probe) else ThreadProbe(probe)
+        for name, probe in probes.items()
+    }
 
     @router.get("/healthcheck", summary="Say that the service runs, and its version")
     async def healthcheck() -> HealthcheckResponse:
@@ -90,13 +121,13 @@ def health_router(app: FastAPI, probes: Mapping[str, Probe]) -> APIRouter:
 
     @router.get("/readyz", summary="Say whether everything behind the service answers")
     async def readyz() -> HealthResponse:
-        checks = await asyncio.gather(*(run_probe(probe) for probe in probes.values()))
+        checks = await asyncio.gather(*(run_probe(probe) for probe in ready.values()))
         fine = all(check["status"] == "pass" for check in checks)
         content: dict[str, Any] = {
             "status": "pass" if fine else "fail",
             "version": app.version,
             "checks": {
-                name: [check] for name, check in zip(probes, checks, strict=True)
+                name: [check] for name, check in zip(ready, checks, strict=True)
             },
         }
         return HealthResponse(content, 200 if fine else 503, NO_STORE)

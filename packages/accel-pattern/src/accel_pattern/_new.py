@@ -60,8 +60,14 @@ def new_project(name: str, parent: Path, database: str = "sqlite") -> Path:
     _rename(folder / "pyproject.toml", 'name = "service"', f'name = "{name}"')
     _rename(folder / "main.py", "A service built with accel", name)
     _rename(folder / "README.md", "# A service built with accel", f"# {name}")
-    (folder / ".env").write_text(_settings(folder, name, database), encoding="utf-8")
+    _keep_private(folder / ".env", _settings(folder, name, database))
     return folder
+
+
+def _keep_private(path: Path, text: str) -> None:
+    # Made private before anything is in it: other users of the machine see no secret.
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _rename(path: Path, old: str, new: str) -> None:

@@ -19,7 +19,9 @@ def read_version(base_dir: Path) -> str | None:
         return None
     except (OSError, ValueError) as exc:
         raise InvalidVersionError(path, str(exc)) from exc
-    version = data.get("version", data.get("project", {}).get("version"))
+    project = data.get("project")
+    inner = project.get("version") if isinstance(project, dict) else None
+    version = data.get("version", inner)
     if not isinstance(version, str) or not version.strip():
         raise InvalidVersionError(path, f"`version` is {version!r}")
     return version.strip()

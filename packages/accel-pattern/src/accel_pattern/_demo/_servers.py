@@ -155,8 +155,11 @@ def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
 
 
 def masked(url: str) -> str:
-    """Return *url* without its password."""
-    parts = urlsplit(url)
+    """Return *url* without its password; what is no URL is not shown at all."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "***"
     if parts.password is None:
         return url
     host = parts.netloc.rpartition("@")[2]
