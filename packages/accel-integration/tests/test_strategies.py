@@ -290,7 +290,50 @@ async def test_adaptive_limit_moves_as_the_gradient_algorithm_says():
 
     # The usual duration is 1 for two calls, then 1.02, and then about 2.01; a fifth of
     # the way goes to (limit times 1.5 times usual per duration) plus its root.
-    assert seen == pytest.approx([4.4, 4.81952, 4.78628, 4.74520], abs=1e-4)
+    assert seen == pytest.approx([4.4, 4.819524, 4.786278, 4.745202], rel=1e-6)
+
+
+async def test_adaptive_limit_loses_a_tenth_to_each_failure():
+    state = sp.AdaptiveLimit(100).at("it")
+    for _ in range(2):
+        state.enter()
+
+    state.failed(ConnectionError())
+    assert state.limit == 90
+    state.failed(ConnectionError())
+
+    assert state.limit == 81
+    assert state.active == 0
+
+
+async def test_adaptive_limit_that_is_fixed_serves_one_call_after_another():
+    # Each takes no time at all on this clock.
+    limit = sp.AdaptiveLimit(1, minimum=1, maximum=1, clock=FakeClock())
+
+    @limit
+    async def call(number):
+        return number
+
+    assert [await call(number) for number in range(5)] == list(range(5))
+    assert (limit.at(call).active, limit.at(call).limit) == (0, 1)
+
+
+@pytest.mark.parametrize("strategy", [sp.AdaptiveLimit(1), sp.Bulkhead(1)], ids=repr)
+def test_listeners_hear_of_calls_that_found_no_place(strategy):
+    heard = []
+    strategy.subscribe(heard.append)
+
+    @strategy
+    def call(depth):
+        if depth:
+            with pytest.raises(BulkheadFullError):
+                call(depth - 1)
+
+    call(1)
+
+    assert [(event.name, event.reason) for event in heard] == [
+        ("integration.rejected", "full")
+    ]
 
 
 @pytest.mark.parametrize(("busy", "grows"), [(4, False), (5, True)])
