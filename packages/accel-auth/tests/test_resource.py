@@ -202,6 +202,23 @@ async def test_stale_keys_serve_while_the_issuer_is_down(server, issuer, clock):
 
 
 @pytest.mark.anyio
+async def test_a_failed_fetch_is_logged_with_its_kind_and_no_credentials(
+    issuer, clock, caplog
+):
+    issuer.down = True
+    url = "https://me:hunter2@idp.example/jwks?key=hunter2"
+    server = ResourceServer(
+        ISSUER, audience="api", jwks_url=url, fetch=issuer.fetch, monotonic=clock
+    )
+
+    with pytest.raises(AuthUnavailableError):
+        await server.authenticate(token(clock))
+
+    assert "from idp.example: OSError." in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.anyio
 async def test_an_issuer_that_never_answered_is_asked_once_per_cooldown(
     server, issuer, clock
 ):

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 
@@ -91,8 +92,12 @@ class RemoteKeys:
             found = document["keys"] if isinstance(document, dict) else None
             if not isinstance(found, list):
                 raise TypeError("a JWKS has a list of `keys`")  # noqa: TRY301 -- one fate for all failures
-        except Exception:  # noqa: BLE001 -- stale keys serve, whatever went wrong
-            _log.warning("Could not fetch the keys of an issuer from %s.", self._url)
+        except Exception as exc:  # noqa: BLE001 -- stale keys serve, whatever went wrong
+            # The host alone, and no message: an address may carry credentials.
+            host, why = urlsplit(self._url).hostname, type(exc).__name__
+            _log.warning(
+                "Could not fetch the keys of an issuer from %s: %s.", host, why
+            )
             return
         self._keys = dict(self._usable(found))
         self._fetched_at = self._clock()

@@ -5,13 +5,9 @@ import logging
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from accel_auth._errors import MissingExtraError, PasswordTooLongError
 from accel_auth._forms import MAX_PASSWORD_BYTES
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger("accel_auth")
 

@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -75,22 +74,26 @@ class _YieldingRoute(APIRoute):
         )
 
 
-Endpoint = Callable[[Request], Awaitable[JSONResponse]]
+Endpoint = Callable[[AppAuth, Request], Awaitable[JSONResponse]]
 
 
-def _answers_oauth(endpoint: Endpoint) -> Endpoint:
-    """Answer a refusal in the form of RFC 6749, whatever handlers the app has."""
+def _bound(endpoint: Endpoint, auth: AppAuth) -> Callable[[Request], Any]:
+    """Bind *endpoint* to *auth*; it refuses in the form of RFC 6749, section 5.2.
 
-    @wraps(endpoint)
+    Whatever handlers the app has for errors: clients of OAuth expect that form.
+    """
+
     async def wrapper(request: Request) -> JSONResponse:
         try:
-            return await endpoint(request)
+            return await endpoint(auth, request)
         except AuthRequestError as exc:
             text = str(exc.detail)
             body = {"error": exc.oauth_error, "error_description": text, "detail": text}
             headers = {**_NO_STORE, **(exc.headers or {})}
             return JSONResponse(body, exc.http_status, headers)
 
+    # FastAPI names the operation after it.
+    wrapper.__name__ = endpoint.__name__.strip("_")
     return wrapper
 
 
@@ -101,35 +104,24 @@ def issuer_router(auth: AppAuth) -> APIRouter:
         status: {"model": OAuthError} for status in (400, 401, 422, 429, 503)
     }
 
-    @router.post(
+    router.post(
         "/token",
         summary="Log in, or refresh a login",
         response_model=Token,
         responses=refusals,
         openapi_extra=form_docs(PASSWORD_FORM),
-    )
-    @_answers_oauth
-    async def token(request: Request) -> JSONResponse:
-        return await _token(auth, request)
-
-    @router.post(
+    )(_bound(_token, auth))
+    router.post(
         "/token/revoke",
         summary="Log out: revoke a token and its session",
         openapi_extra=form_docs(TOKEN_FORM),
-    )
-    @_answers_oauth
-    async def revoke(request: Request) -> JSONResponse:
-        return await _revoke(auth, request)
-
-    @router.post(
+    )(_bound(_revoke, auth))
+    router.post(
         "/token/introspect",
         summary="Describe a token",
         responses={401: {"model": OAuthError}},
         openapi_extra=form_docs(TOKEN_FORM),
-    )
-    @_answers_oauth
-    async def introspect(request: Request) -> JSONResponse:
-        return await _introspect(auth, request)
+    )(_bound(_introspect, auth))
 
     @router.get("/.well-known/jwks.json", summary="The public keys of this issuer")
     async def jwks() -> JSONResponse:
