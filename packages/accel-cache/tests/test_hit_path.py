@@ -85,12 +85,13 @@ async def test_misses_leave_nothing_with_fastapi(browse):
     app.get("/")(cache(ttl=60)(_number))
     async with browse(app) as web:
         await _ask(web, 2)
-        before = len(fastapi.routing._endpoint_context_cache)
+        noted = getattr(fastapi.routing, "_endpoint_context_cache", {})
+        before = len(noted)
 
         answers = [await web.get("/", params={"page": n}) for n in range(20)]
 
     assert {a.headers["x-cache"] for a in answers} == {"MISS"}
-    assert len(fastapi.routing._endpoint_context_cache) == before
+    assert len(noted) == before
 
 
 @pytest.mark.parametrize(("early", "how"), [(0.0, "early"), (1e12, "")])

@@ -38,23 +38,19 @@ def test_closed_loops_are_let_go():
 
 
 async def test_a_cache_that_was_closed_twice_has_no_connection(client, server):
-    cache = Cache(client)
-    watcher = redis.from_url(server.url, decode_responses=True)
+    cache = Cache(redis.from_url(server.url, client_name="watched"))
 
     async def one():
         return 1
 
     async def connections():
-        await asyncio.sleep(0)
-        return len(await watcher.client_list())
+        return [c["name"] for c in await client.client_list()].count("watched")
 
-    before = await connections()
     for _ in range(2):
         await cache.get_or_set("key", one, ttl=60)
-        assert await connections() == before + 1
+        assert await connections() == 1
         await cache.aclose()
 
-    async with asyncio.timeout(2):
-        while await connections() > before:
-            pass
-    await watcher.aclose()
+    # The server notes the end of a connection a little later than we do.
+    left = [await connections() for _ in range(100)]
+    assert left[-1] == 0
