@@ -1032,6 +1032,35 @@ async def test_circuit_may_refuse_everything_while_its_store_is_gone(mortal_valk
             await call()
 
 
+@pytest.mark.parametrize(("fail", "made"), [("open", 40), ("local", 2), ("closed", 0)])
+async def test_circuit_known_before_goes_by_its_mode_from_the_first_call_on(
+    mortal_valkey, fail, made
+):
+    async with client_for(mortal_valkey) as client:
+        clock = FakeClock()
+        store = RedisStore(client, fail=fail, pause=60)
+        breaker = sp.CircuitBreaker(2, 30, key="api", store=store, clock=clock)
+        await breaker(ok)()
+        mortal_valkey.terminate()
+        clock.advance(1)
+
+        results = await attempts(breaker(down), 40)
+
+    assert [type(r) for r in results].count(ConnectionError) == made
+
+
+async def test_failure_is_what_tells_that_the_store_is_lost(mortal_valkey):
+    async with client_for(mortal_valkey) as client:
+        store = RedisStore(client, refresh=60, pause=60)
+        breaker = sp.CircuitBreaker(2, 30, key="api", store=store)
+        await breaker(ok)()
+        mortal_valkey.terminate()
+
+        results = await attempts(breaker(down), 40)
+
+    assert [type(r) for r in results].count(ConnectionError) == 2
+
+
 def test_unknown_failure_mode_is_refused(valkey):
     with (
         redis.Redis(port=valkey) as client,

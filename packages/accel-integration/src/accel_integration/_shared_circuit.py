@@ -31,6 +31,7 @@ from accel_integration._sync_timeout import SYNC_CALL
 
 __all__ = ["SharedCircuit"]
 
+UNKNOWN = float("-inf")
 NAMES = {CLOSED: "closed", PROBE: "half_open", ISOLATED: "isolated"}
 
 
@@ -74,8 +75,10 @@ class SharedCircuit:
         self._verdict: float = CLOSED
         self._epoch: float | None = None
         self._failures = 0.0
-        self._open_until = float("-inf")
-        self._fresh_until = float("-inf")
+        self._open_until = UNKNOWN
+        # Until when a call need not ask. Once the store is lost, every call does, or
+        # what it said last would let them all pass; it refuses at once by then.
+        self._fresh_until = UNKNOWN
         # Successes that the window in the store has not heard of yet.
         self._unreported = 0
         self._is_alone = False
@@ -185,6 +188,7 @@ class SharedCircuit:
             answer = yield ADMIT, arguments
         except StoreDownError:
             self._unreported += reported
+            self._fresh_until = UNKNOWN
             return self._enter_alone()
         verdict, epoch, wait, _ = self._learn(answer)
         if verdict in (CLOSED, PROBE):
@@ -220,6 +224,7 @@ class SharedCircuit:
         try:
             answer = yield SETTLE, self._settle_arguments(ticket, ended)
         except StoreDownError:
+            self._fresh_until = UNKNOWN
             self._finish_alone(ended, self._local.epoch, None)
         else:
             self._learn(answer)
