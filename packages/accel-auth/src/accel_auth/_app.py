@@ -60,6 +60,8 @@ class AppAuth:
         Raises:
             WeakSecretError: if a secret can be guessed, outside debug.
         """
+        # Asked for each time: the secret may be set after `mount_auth`, and the tokens
+        # of one that was replaced must die at once.
         secret = getattr(self._app.state, "SECRET_KEY", None)
         if self._keyring is None or secret is not self._secret:
             self._keyring = self._build_keyring(secret)
@@ -120,6 +122,7 @@ class AppAuth:
             "exp": now + int(seconds(self.settings.access_ttl)),
             "jti": jti or secrets.token_urlsafe(16),
         }
+        # One string with spaces (RFC 8693, section 4.2), though a hook may give a list.
         if "scope" in body:
             claims["scope"] = " ".join(split_scopes(body["scope"]))
         if self.settings.issuer is not None:
@@ -134,7 +137,7 @@ class AppAuth:
         Raises:
             InvalidTokenError: if anything about it is wrong.
         """
-        _ = self.keyring
+        _ = self.keyring  # makes the verifiers, anew if the secret was replaced
         return self._verifiers[typ].verify(token)
 
     async def authenticate(self, token: str) -> Claims:
@@ -145,6 +148,7 @@ class AppAuth:
             AuthUnavailableError: if the store can not tell.
         """
         try:
+            # The signature first: nobody makes the store work with a forged token.
             claims = self.verify(token)
             if await self.store.is_denied(claims["jti"], claims.get("sid", "")):
                 raise TokenRevokedError
@@ -166,6 +170,7 @@ class AppAuth:
         token = conn.cookies.get(cookies.access) if cookies else None
         if token is None:
             return None
+        # The token first: the proof to compare with is a claim that it signs.
         claims = await self.authenticate(token)
         self.check_csrf(conn, claims)
         return claims
@@ -214,6 +219,7 @@ class AppAuth:
         return len(sessions)
 
     def _deny_for(self) -> float:
+        # Until the youngest token is dead; a second more, as dates are whole seconds.
         return seconds(self.settings.access_ttl) + seconds(self.settings.leeway) + 1
 
     def _verifier(self, keyring: Keyring, typ: str) -> Verifier:

@@ -77,6 +77,7 @@ class BaseAuthJWT:
         The first authentication of an app is the one that `jwt_auth` asks.
         """
         auth = AppAuth(target, app, prefix)
+        # By identity: `AppAuth` keeps its target alive, so no other gets the same id.
         mounts: dict[int, AppAuth] = getattr(app.state, "auth_jwt_mounts", {})
         app.state.auth_jwt_mounts = {**mounts, id(target): auth}
         if getattr(app.state, "auth_jwt", None) is None:

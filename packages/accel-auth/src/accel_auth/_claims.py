@@ -30,6 +30,7 @@ class ClaimsPolicy:
             InvalidTokenError: naming the rule in its `reason`.
         """
         for name in self.required:
+            # An empty subject names nobody, and all tokens would share an empty id.
             if claims.get(name) in (None, ""):
                 raise InvalidTokenError(f"no {name}")
         self._check_times(claims, now)
@@ -45,10 +46,13 @@ class ClaimsPolicy:
             raise InvalidTokenError("issued in the future")
         if _date(claims, "nbf", now) > now + self.leeway:
             raise InvalidTokenError("not valid yet")
+        # Dead from this very moment on: "on or after" (RFC 7519, section 4.1.4).
         if _date(claims, "exp", now) <= now - self.leeway:
             raise TokenExpiredError
 
     def _check_audience(self, found: object) -> None:
+        # A token that names its audience is for nobody else, so a service without a
+        # name refuses it as well (RFC 7519, section 4.1.3).
         if not self.audience and not found:
             return
         names = [found] if isinstance(found, str) else found
@@ -66,11 +70,13 @@ def _date(claims: Claims, name: str, default: float) -> float:
     try:
         return int(value)
     except (OverflowError, ValueError) as exc:
+        # Python's parser takes `Infinity` and `NaN` for JSON.
         raise InvalidTokenError(f"malformed {name}") from exc
 
 
 def scopes_of(claims: Claims) -> set[str]:
     """Return the scopes of a token, from `scope` (RFC 9068) or a list in `scp`."""
+    # `scp` is what Okta and Microsoft Entra write.
     found = claims.get("scope") or claims.get("scp") or ()
     return set(split_scopes(found))
 

@@ -37,6 +37,8 @@ class CookieTransport:
     @property
     def refresh(self) -> str:
         """Return the name of the cookie with the refresh token."""
+        # A `__Host-` cookie must have the path `/` (RFC 6265bis, section 4.1.3.2), but
+        # this one shall travel to `/token` alone.
         return "__Secure-refresh_token" if self.secure else "refresh_token"
 
     @property
@@ -53,6 +55,8 @@ class CookieTransport:
         max_age: int,
     ) -> None:
         """Set the access token, the refresh token (below *path*) and the proof."""
+        # All live as long as the session: an access token that expired is answered with
+        # "refresh it", one that is gone with "not authenticated".
         access, refresh, csrf = tokens
         for name, value, where, hidden in (
             (self.access, access, "/", True),
@@ -85,6 +89,7 @@ class CookieTransport:
         # A WebSocket has no method: any site's page may open one, without our header.
         if conn.scope.get("method") in _SAFE_METHODS:
             return
+        # As bytes: `compare_digest` takes no text beyond ASCII, and a header may hold it.
         sent = conn.headers.get(self.header, "").encode("utf-8", "surrogateescape")
         expected = str(claims.get("csrf", "")).encode()
         if not expected or not hmac.compare_digest(sent, expected):

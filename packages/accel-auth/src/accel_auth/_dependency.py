@@ -82,8 +82,11 @@ class JwtAuth(SecurityBase):
         return claims
 
     async def _claims(self, conn: HTTPConnection) -> Claims | None:
+        # A mounted sub-application puts itself here: it judges by its own keys.
         auth = self._authenticator(conn.scope["app"])
         scheme, _, token = conn.headers.get("authorization", "").partition(" ")
+        # A header is sent on purpose and a cookie by itself, so only the latter needs a
+        # proof. The scheme has no case (RFC 9110, section 11.1).
         if scheme.lower() == "bearer":
             return await auth.authenticate(token.strip())
         return await auth.authenticate_cookie(conn)

@@ -32,6 +32,7 @@ class Subscribers:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        # Replaced as a whole, for a listener may unsubscribe while it is called.
         self._callbacks: tuple[Subscriber, ...] = ()
 
     def add(self, callback: Subscriber) -> Callable[[], None]:

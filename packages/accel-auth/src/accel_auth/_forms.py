@@ -82,6 +82,7 @@ def credentials(form: Mapping[str, str]) -> tuple[str, str]:
     if len(username) > MAX_USERNAME_CHARS:
         limit = f"longer than {MAX_USERNAME_CHARS} characters"
         raise InvalidFormError(f"The username is {limit}.")
+    # In bytes, as the hasher counts; a charset may leave half of a surrogate pair.
     if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
         raise PasswordTooLongError(MAX_PASSWORD_BYTES)
     return username, password
@@ -92,6 +93,7 @@ def basic_credentials(header: str) -> tuple[str, str] | None:
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
+    # The first colon parts them: a name has none, a secret may (RFC 7617, section 2).
     try:
         name, separator, secret = base64.b64decode(encoded).decode().partition(":")
     except (binascii.Error, ValueError):

@@ -62,6 +62,7 @@ async def grant_password(
     if not await auth.check_auth(username, password):
         auth.events.emit("login_failed", username=username, client=client)
         raise InvalidCredentialsError
+    # Before the claims: what fails from here on is not the user's failure.
     if auth.throttle is not None:
         await auth.throttle.succeed(username, client)
     body = _narrow(await auth.add_jwt_body(username), scope)
@@ -113,6 +114,7 @@ async def grant_refresh(auth: AppAuth, token: str, *, scope: str = "") -> TokenP
 
 async def _judge(auth: AppAuth, grant: _Grant, turn: Turn) -> None:
     username, session = grant.session
+    # Thief and owner look alike, so both have to log in (RFC 9700, section 4.14.2).
     if turn is Turn.REUSED:
         auth.events.emit("refresh_reused", username=username, session=session)
         await auth.revoke_session(grant.session)

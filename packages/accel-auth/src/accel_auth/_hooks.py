@@ -21,6 +21,7 @@ def bind_hook(target: object, name: str, shape: str) -> Callable[..., Awaitable[
     method, or a static method. A sync one runs off the event loop.
     """
     owner = target if inspect.isclass(target) else type(target)
+    # Plain `getattr` would bind it, and hide whether it was written with `self`.
     raw = inspect.getattr_static(target, name, None)
     if raw is None:
         raise HookError(owner.__name__, name, "is missing", shape)
@@ -29,6 +30,7 @@ def bind_hook(target: object, name: str, shape: str) -> Callable[..., Awaitable[
     async def hook(*args: Any) -> Any:
         if _is_async(bound):
             return await bound(*args)
+        # A lambda may return a coroutine, and looks like a sync hook until it is called.
         result = await run_in_threadpool(bound, *args)
         return await result if inspect.isawaitable(result) else result
 
@@ -47,6 +49,7 @@ def _bind(
         hook: Callable[..., Any] = getattr(target, name)
         return hook
     params = [p for p in inspect.signature(raw).parameters.values() if _required(p)]
+    # One argument more than *shape* has is `self` or `cls`, whatever it is called.
     missing = len(params) - (shape.count(",") + 1)
     if missing == 0:
         return raw

@@ -86,6 +86,7 @@ class RemoteKeys:
         return now - self._tried_at >= self._cooldown
 
     async def _refresh(self) -> None:
+        # Before the fetch, so that one which fails or hangs counts for the cool-down.
         self._tried_at = self._clock()
         try:
             document = json.loads(await self._fetch(self._url))
@@ -107,6 +108,7 @@ class RemoteKeys:
         """Return the public keys in a JWKS; a secret among them is never trusted."""
         usable = []
         for number, item in enumerate(found):
+            # Keys for encryption live in the same set (RFC 7517, section 4.2).
             if not isinstance(item, dict) or item.get("use", "sig") != "sig":
                 continue
             for name in self._fitting(item):
@@ -118,6 +120,8 @@ class RemoteKeys:
         return usable
 
     def _fitting(self, item: dict[str, Any]) -> list[str]:
+        # `alg` is optional (RFC 7517, section 4.4): the family then says what fits, of
+        # the algorithms that are configured.
         named = item.get("alg")
         return [
             name
@@ -131,6 +135,7 @@ def _load(item: dict[str, Any], algorithm: str) -> VerifyingKey | None:
         key = jwt.PyJWK(item, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
+    # An issuer that publishes a private half by mistake is not a reason to hold it.
     public = key.key.public_key() if hasattr(key.key, "public_key") else key.key
     if algorithm[:2] in ("RS", "PS") and public.key_size < MIN_RSA_BITS:
         return None
@@ -149,6 +154,8 @@ def https_fetch(timeout: float, context: ssl.SSLContext | None) -> Fetch:
 
     async def fetch(url: str) -> bytes:
         verify = context or ssl.create_default_context()
+        # httpx has a timeout per read; a line that drips needs one for the whole. It
+        # follows no redirect, which could lead off https or into the own network.
         async with (
             asyncio.timeout(timeout),
             httpx.AsyncClient(verify=verify, timeout=timeout) as client,
@@ -156,6 +163,7 @@ def https_fetch(timeout: float, context: ssl.SSLContext | None) -> Fetch:
         ):
             response.raise_for_status()
             body = bytearray()
+            # Counted as it arrives, unpacked: no header says how large it really is.
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > _MAX_JWKS_BYTES:

@@ -16,6 +16,7 @@ from accel_auth._verify import VerifyingKey
 
 # RFC 7518, section 3.2: a secret is at least as long as the hash.
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+# RFC 7518, section 3.4: each of these has one curve.
 CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 ALGORITHMS = (*_SECRET_BYTES, *_RSA, *CURVES, "EdDSA")
@@ -88,7 +89,7 @@ class Key:
     def _public_jwk(self) -> dict[str, Any]:
         algorithm = jwt.get_algorithm_by_name(self.algorithm)
         jwk: dict[str, Any] = dict(algorithm.to_jwk(self._public, as_dict=True))
-        jwk.pop("key_ops", None)
+        jwk.pop("key_ops", None)  # not beside `use` (RFC 7517, section 4.3)
         return {**jwk, "use": "sig"}
 
     def _derive_kid(self) -> str:
@@ -119,6 +120,7 @@ def _secret(material: Any, algorithm: str) -> bytes:
 
 def _is_plain(secret: bytes, algorithm: str) -> bool:
     """Ask PyJWT, which knows more encodings of keys with the extra `crypto`."""
+    # PyJWT refuses an empty secret itself, but debug mode may start with one.
     try:
         jwt.get_algorithm_by_name(algorithm).prepare_key(secret or b"empty")
     except jwt.InvalidKeyError:
@@ -134,6 +136,7 @@ def _pair(material: Any, algorithm: str) -> tuple[Any, Any]:
     except (ValueError, TypeError, jwt.InvalidKeyError) as exc:
         cure = "Pass a private or public key of its family, as PEM text or object."
         raise KeyMaterialError(algorithm, "it can not be read", cure) from exc
+    # In `cryptography`, a private key has this method and a public one does not.
     private = prepared if hasattr(prepared, "public_key") else None
     public = prepared.public_key() if private else prepared
     _check_public(public, algorithm)
@@ -203,6 +206,7 @@ class Keyring:
         """Return the key *kid*; without a name, the only one of its algorithm."""
         if kid is not None:
             return self._named.get((kid, algorithm))
+        # With several it would be trial and error, and each try costs a signature.
         fitting = [key for (_, alg), key in self._named.items() if alg == algorithm]
         return fitting[0] if len(fitting) == 1 else None
 
@@ -211,6 +215,7 @@ class Keyring:
         return {"keys": [jwk for key in self._keys if (jwk := key.to_jwk())]}
 
     def _head(self, typ: str) -> bytes:
+        # The same bytes for every token of a key, which lets a verifier know them again.
         if typ not in self._heads:
             signer = self._keys[0]
             head = {"alg": signer.algorithm, "kid": signer.kid, "typ": typ}

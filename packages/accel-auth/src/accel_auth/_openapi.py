@@ -14,6 +14,7 @@ def describe_scheme(app: FastAPI, token_url: str, scopes: Mapping[str, str]) -> 
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        # FastAPI keeps the document: this may see its own result, and says it again.
         document = generate()
         schemes = document.get("components", {}).get("securitySchemes", {})
         if scheme := schemes.get("JwtAuth"):

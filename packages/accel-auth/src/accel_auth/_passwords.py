@@ -42,6 +42,7 @@ class PasswordHasher:
             time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism
         )
 
+    # Not the loop's own pool: a flood of logins would hold up whatever waits there.
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix="accel-auth-hash")
@@ -90,6 +91,7 @@ class PasswordHasher:
 
 def _prepare(password: str) -> bytes:
     """Normalize *password*, so that it is the same from every keyboard (SP 800-63B)."""
+    # Before and after: to normalize a giant text costs time, and it may grow.
     if len(password) > MAX_PASSWORD_BYTES:
         raise PasswordTooLongError(MAX_PASSWORD_BYTES)
     secret = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")

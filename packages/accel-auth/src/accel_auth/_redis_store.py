@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger("accel_auth")
 
-# One slot per user. KEYS: session, index of the user. Time is the server's.
+# One slot per user. KEYS: session, index of the user. Time is the server's: the clocks
+# of the workers may differ. `GT` takes a key without an expiry for one that lives for
+# ever, so the first expiry needs `NX`.
 _OPEN = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -27,6 +29,8 @@ redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[3], 'NX')
 redis.call('PEXPIRE', KEYS[2], ARGV[3], 'GT')
 """
+# One script, for two workers may exchange one token at the same moment. A session that
+# was abused stays, with an empty current token, so that nothing opens it again.
 _ROTATE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -63,6 +67,8 @@ redis.call('HSETNX', KEYS[3], 'epoch', ARGV[3])
 redis.call('ZADD', KEYS[1], 'GT', now + ARGV[2], ARGV[1])
 redis.call('ZADD', KEYS[2], redis.call('HINCRBY', KEYS[3], 'sequence', 1), ARGV[1])
 """
+# What is newer than the copy's sequence, a page at a time. A copy of another epoch
+# starts over; its own entries stay, for Redis may have lost them.
 _SYNC = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -114,6 +120,7 @@ class RedisStore:
         self._clock = clock
         self._copy = _DenyCopy()
         self._flight = SingleFlight()
+        # Braces put all three into one slot of a cluster, as their scripts need.
         self._deny_keys = [
             f"{prefix}:{{deny}}:{name}" for name in ("expiry", "log", "meta")
         ]
@@ -161,6 +168,7 @@ class RedisStore:
 
     async def deny(self, token_id: str, ttl: float) -> None:
         """Refuse a token, or a whole session's tokens, for *ttl* seconds."""
+        # Here at once, and even if Redis does not answer: it was meant to die.
         self._copy.add(token_id, self._clock() + ttl)
         epoch = secrets.token_hex(8)
         await self._run(_DENY, self._deny_keys, token_id, _ms(ttl), epoch)
@@ -177,6 +185,7 @@ class RedisStore:
         return self._copy.holds(ids)
 
     async def _sync(self) -> None:
+        # The copy is as old as the question, not as the answer.
         asked_at = self._clock()
         copy, more = self._copy, True
         while more:
@@ -196,6 +205,7 @@ class RedisStore:
         return [f"{slot}:session:{session.id}", f"{slot}:sessions"]
 
     async def _run(self, script: str, keys: list[str], *args: object) -> Any:
+        # It sends the digest, and the script itself only where Redis does not know it.
         registered = self._client.register_script(script)
         return await self._ask(registered(keys=keys, args=args))
 

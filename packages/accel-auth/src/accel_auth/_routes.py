@@ -31,6 +31,7 @@ from accel_auth._forms import (
 from accel_auth._grants import TokenPair, grant_password, grant_refresh
 from accel_auth._stores import Session
 
+# RFC 6749, section 5.1, asks for both on whatever holds tokens.
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 INTROSPECT_SCOPE = "introspect"
 
@@ -134,6 +135,7 @@ def issuer_router(auth: AppAuth) -> APIRouter:
 async def _token(auth: AppAuth, request: Request) -> JSONResponse:
     auth.check_csrf(request)
     form = await read_form(request)
+    # The seed's clients send a name and a password alone.
     match form.get("grant_type") or "password":
         case "password":
             pair = await grant_password(
@@ -217,16 +219,18 @@ async def _introspect(auth: AppAuth, request: Request) -> JSONResponse:
     allowed = await _introspector(auth, request.headers.get("authorization", ""))
     form = await read_form(request)
     claims = _claims_of(auth, field(form, "token"))
+    # One answer for dead, unknown and foreign tokens (RFC 7662, section 2.2).
     if claims is None or not await _is_live(auth, claims) or not allowed(claims):
         return JSONResponse({"active": False}, headers=_NO_STORE)
     typ = claims.pop("typ")
-    claims.pop("csrf", None)
+    claims.pop("csrf", None)  # the proof is for the user's own page
     kind = "refresh_token" if typ == REFRESH_TYPE else "access_token"
     answer = {**claims, "active": True, "username": claims["sub"], "token_type": kind}
     return JSONResponse(answer, headers=_NO_STORE)
 
 
 async def _is_live(auth: AppAuth, claims: Claims) -> bool:
+    # A refresh token lives while it is the current one; no deny list knows it.
     if claims["typ"] == REFRESH_TYPE:
         current = await auth.store.current(Session(claims["sub"], claims["sid"]))
         return current is not None and current == str(claims["jti"])
@@ -241,6 +245,7 @@ async def _introspector(auth: AppAuth, header: str) -> Callable[[Claims], bool]:
     """
     if (basic := basic_credentials(header)) is not None:
         name, secret = basic
+        # An unknown name has an empty secret, which is never the right one.
         expected = auth.settings.introspection_clients.get(name, "")
         same = hmac.compare_digest(secret.encode(), expected.encode())
         if expected and same:

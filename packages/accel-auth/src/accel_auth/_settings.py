@@ -12,6 +12,7 @@ from accel_auth._keys import Key, Keyring
 from accel_auth._stores import MemoryStore, TokenStore
 from accel_auth._throttle import LoginThrottle
 
+# Within it, a stolen token passes for a second tab: long enough for a slow network.
 MAX_GRACE = 10.0
 
 Duration = float | timedelta
@@ -73,6 +74,7 @@ class AuthSettings:
     def of(cls, target: object) -> Self:
         """Read the settings from the attributes of *target*, a class or an instance."""
         found = {f.name: _read(target, f.name) for f in fields(cls)}
+        # As fastapi-accelerator calls it.
         if minutes := getattr(target, "ACCESS_TOKEN_EXPIRE_MINUTES", None):
             found["access_ttl"] = timedelta(minutes=minutes)
         return cls(**{name: v for name, v in found.items() if v is not _ABSENT})

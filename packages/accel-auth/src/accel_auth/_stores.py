@@ -130,6 +130,7 @@ class MemoryStore:
             record.used, record.current, record.rotated = used, successor, now
             record.expires = now + ttl
             return successor
+        # An empty current token means that the session was abused: no grace is left.
         if current.token_id and record.used == used and now - record.rotated < grace:
             return Rotation(Turn.REPEATED, current.token_id, current.issued_at)
         # Kept, without a token: every further use is told what it is.
@@ -143,6 +144,7 @@ class MemoryStore:
 
     async def close(self, session: Session, deny_for: float) -> None:
         """End *session*, and deny its access tokens for *deny_for* seconds."""
+        # Its access tokens are not listed anywhere; all of them name the session.
         await self.deny(session.id, deny_for)
         self._drop(session)
 

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from accel_auth._errors import LoginThrottledError
 
+# Some MB at most. It takes thousands of logins to push an entry out, and each address
+# is slowed down long before.
 _MAX_ENTRIES = 20_000
 _IPV4 = 4
 
@@ -98,6 +100,7 @@ class LoginThrottle:
         if self._limiter is not None:
             await self._hit_all(self._limiter, username, client)
             return
+        # No await between look and count: parallel guesses can not slip in between.
         now = self._clock()
         tiers = self._tiers(username, client)
         if (wait := max(self._wait(key, now) for key, _ in tiers)) > 0:
@@ -112,6 +115,7 @@ class LoginThrottle:
         self._known[pair[0]] = None
         self._known.move_to_end(pair[0])
         _bound(self._known)
+        # Their other failures stay: one's own login must not excuse guesses at others.
         for key, _ in others:
             if (entry := self._entries.get(key)) is not None:
                 entry.count -= 1
@@ -178,5 +182,6 @@ def _network(client: str) -> str:
 
 
 def _digest(*parts: str) -> str:
+    # With a separator, or "ab" and "c" would share the count of "a" and "bc".
     text = "\0".join(parts)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

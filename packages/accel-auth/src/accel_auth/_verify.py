@@ -11,6 +11,7 @@ from accel_auth import _base64
 from accel_auth._claims import Claims, ClaimsPolicy
 from accel_auth._errors import InvalidTokenError
 
+# About what servers take as one header; a longer one would cost work before it is refused.
 MAX_TOKEN_BYTES = 8192
 _MAX_HEADS = 64
 # Keys come from the configuration; a token that brings or points to its own is hostile.
@@ -75,11 +76,14 @@ class Verifier:
         if len(token) > MAX_TOKEN_BYTES:
             raise InvalidTokenError("too long")
         try:
+            # Three parts (RFC 7515, section 3.1): five, an encrypted token, do not unpack.
             signed, _, signature = token.encode("ascii").rpartition(b".")
             header, payload = signed.split(b".")
             self._verify_signature(header, signed, _base64.decode(signature))
             claims = json.loads(_base64.decode(payload))
         except (ValueError, RecursionError) as exc:
+            # What is no ASCII, base64, JSON or UTF-8 raises a ValueError; deep JSON the
+            # other.
             raise InvalidTokenError("malformed") from exc
         if not isinstance(claims, dict):
             raise InvalidTokenError("malformed")
@@ -96,6 +100,7 @@ class Verifier:
             raise InvalidTokenError("malformed") from exc
 
     def _verify_signature(self, header: bytes, signed: bytes, signature: bytes) -> None:
+        # Read before the key: if one is retired meanwhile, the memo is stale, not wrong.
         generation = self._keys.generation
         head = self._heads.get(header)
         known = head is not None and head.generation == generation
@@ -118,6 +123,8 @@ class Verifier:
         header = json.loads(_base64.decode(segment))
         if not isinstance(header, dict) or not _FORBIDDEN_HEADERS.isdisjoint(header):
             raise InvalidTokenError("forbidden header")
+        # The name and the type are bound to the key and to the use (RFC 8725, 3.1, 3.11):
+        # a refresh token, or an id token, is no access token.
         kid, algorithm, typ = (header.get(name) for name in ("kid", "alg", "typ"))
         unnamed = "kid" not in header
         if not isinstance(algorithm, str) or not (unnamed or isinstance(kid, str)):
