@@ -22,6 +22,8 @@ from accel_integration import (
     sp,
 )
 from accel_integration._scripts import WITHDRAW
+from accel_integration._steps import drive
+from accel_integration._stores import StoreDownError
 from accel_integration.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -251,3 +253,84 @@ async def test_a_cancelled_question_loses_nothing_that_was_earned():
 
     assert budget._unsent == 1
     assert task.cancelled()
+
+
+class Remote(MemoryStore):
+    """A store that may be out of reach."""
+
+    is_down = False
+
+    def run(self, script, name, *args):
+        if self.is_down:
+            raise StoreDownError
+        return super().run(script, name, *args)
+
+
+def taken_from(budget, times):
+    """Return how many of so many retries *budget* has allowed."""
+    return sum(
+        drive(budget.store, budget.name, budget.withdrawing()) for _ in range(times)
+    )
+
+
+@pytest.mark.parametrize(
+    ("fail", "during", "after"), [("open", 20, 2), ("local", 2, 0), ("closed", 0, 2)]
+)
+def test_what_others_spent_is_known_while_the_store_is_lost(fail, during, after):
+    store = Remote()
+    store.fail = fail
+    here, elsewhere = (
+        sp.RetryBudget(0, reserve=5, store=store, key="api") for _ in range(2)
+    )
+    assert taken_from(elsewhere, 2) == 2
+    assert taken_from(here, 1) == 1
+
+    store.is_down = True
+    alone = taken_from(here, 20)
+    store.is_down = False
+
+    assert alone == during
+    assert taken_from(here, 20) == after
+
+
+def test_what_was_earned_while_the_store_is_lost_is_told_later():
+    store = Remote()
+    store.fail = "closed"
+    budget = sp.RetryBudget(1, reserve=4, store=store, key="api")
+    assert taken_from(budget, 5) == 4
+    store.is_down = True
+    for _ in range(2):
+        budget.deposit()
+    assert taken_from(budget, 3) == 0
+    store.is_down = False
+
+    assert taken_from(budget, 5) == 2
+
+
+@pytest.mark.parametrize(("earned", "balance"), [(0, 2), (1, 3), (9, 5)])
+def test_what_is_earned_while_the_store_is_asked_counts_beside_its_answer(
+    earned, balance
+):
+    budget = sp.RetryBudget(1, reserve=5, store=MemoryStore(), key="api")
+    steps = budget.withdrawing()
+    next(steps)
+    for _ in range(earned):
+        budget.deposit()
+
+    with pytest.raises(StopIteration):
+        steps.send((1, 0, 0, 2))
+
+    assert budget.balance == balance
+
+
+@pytest.mark.parametrize(("seconds", "allowed"), [(0.999, 0), (1, 1)])
+def test_a_refusal_is_over_with_the_refresh(seconds, allowed):
+    store, clock = Remote(), FakeClock()
+    store.refresh = 1
+    budget = sp.RetryBudget(1, reserve=1, store=store, key="api", clock=clock)
+    assert taken_from(budget, 2) == 1
+    budget.deposit()
+
+    clock.advance(seconds)
+
+    assert taken_from(budget, 1) == allowed
