@@ -136,8 +136,25 @@ class TestOnTheTemplate:
         assert used.startswith("Google Translate.translate: POST /v1/translateHtml; ")
 
 
-@pytest.mark.parametrize("name", ["nowhere:app", "json:dumps", "json:nothing"])
-def test_what_is_no_application_is_one_clear_line(name, capsys):
+def test_migrations_that_can_not_be_read_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\n")
+    manager = MainDatabaseManager("sqlite://", name="unread")
+
+    found = findings(Subject(base_pattern(FastAPI(), database_manager=manager, **GOOD)))
+
+    assert [item.code for item in found] == ["migrations"]
+    assert "nowhere" in found[0].message
+    assert found[0].cure == "Mend alembic.ini."
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere:app", "json:dumps", "json:nothing", "verbose:app"]
+)
+def test_what_is_no_application_is_one_clear_line(name, capsys, tmp_path, monkeypatch):
+    (tmp_path / "verbose.py").write_text('raise ValueError("one\\ntwo")')
+    monkeypatch.syspath_prepend(tmp_path)
+
     assert main(["check", name]) == 1
 
     error = capsys.readouterr().err

@@ -83,12 +83,14 @@ def base_pattern(  # noqa: PLR0913, PLR0917 - the seed's signature
         app.debug = debug
     written = read_version(Path(base_dir)) if base_dir is not None else None
     app.version = version or written or app.version
+    # What is added last is outermost: CORS marks the answer to a crash, too.
     app.add_middleware(ServiceLayer)
     _allow_origins(app, origins)
     _answer_errors(app)
     _include(app, routers)
     checks = dict(probes or {})
     if database_manager is not None:
+        # First in the answer; a probe of that name replaces ours.
         checks = {"database": database_manager.aping, **checks}
     app.include_router(health_router(app, checks))
     serve_docs_offline(app)
@@ -113,6 +115,7 @@ def _set_state(
         "DATABASE_MANAGER": database_manager,
         "SECRET_KEY": secret_key,
     }
+    # What is left out stays as the application has set it.
     for name, value in settings.items():
         if value is not None:
             setattr(app.state, name, value)
@@ -137,6 +140,7 @@ def _allow_origins(app: FastAPI, origins: str | Sequence[str] | None) -> None:
 
 
 def _answer_errors(app: FastAPI) -> None:
+    # Starlette's class, for its router raises 404 and 405; FastAPI's is one of it.
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     for error in known_errors():

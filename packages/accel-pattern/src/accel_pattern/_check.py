@@ -15,6 +15,7 @@ from accel_db import MainDatabaseManager
 
 # What people leave in their settings; compared in lower case.
 DEFAULTS = ("changeme", "change_me", "secret", "your_secret_key", "password", "example")
+# As long as the hash of HS256 (RFC 7518, section 3.2): accel-auth refuses less.
 SHORTEST_SECRET = 32
 # PostgreSQL keeps a few connections for its superuser.
 RESERVED = 3
@@ -133,12 +134,19 @@ def _migrations(subject: Subject) -> Iterator[Finding]:
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
 
-    heads = set(ScriptDirectory.from_config(Config(settings)).get_heads())
+    try:
+        heads = set(ScriptDirectory.from_config(Config(settings)).get_heads())
+    except CommandError as exc:
+        why = f"Alembic can not read the migrations ({exc})."
+        yield Finding("migrations", why, "Mend alembic.ini.")
+        return
     try:
         with manager.engine.connect() as connection:
             current = set(MigrationContext.configure(connection).get_current_heads())
     except SQLAlchemyError:
+        # PostgreSQL that does not answer is a finding of `_connections` already.
         return
     if heads != current:
         yield Finding(

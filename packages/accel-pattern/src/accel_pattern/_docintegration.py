@@ -24,6 +24,8 @@ def mount_docintegration(
     async def show() -> Response:
         return _Shown(page)
 
+    # Routes rather than a mount: a mount takes no dependency, and knows no page without
+    # a slash at its end.
     for path in (PATH, f"{PATH}/{{path:path}}"):
         app.add_api_route(
             path,

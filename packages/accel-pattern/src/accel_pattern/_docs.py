@@ -43,6 +43,7 @@ def _assets() -> Path:
 
 
 def _replace(app: FastAPI, path: str, page: Page) -> None:
+    # FastAPI has added its page already, and the first route that matches answers.
     app.router.routes[:] = [
         route for route in app.router.routes if getattr(route, "path", None) != path
     ]

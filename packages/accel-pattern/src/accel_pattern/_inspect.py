@@ -28,13 +28,16 @@ def load_app(name: str) -> FastAPI:
         NoApplicationError: There is none, or its module cannot be imported.
     """
     module_name, _, variable = name.partition(":")
+    # `python -m` looks into the current folder by itself, an installed command does not.
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         app = getattr(importlib.import_module(module_name), variable or "app")
     except Exception as exc:
-        raise NoApplicationError(name, f"{type(exc).__name__}: {exc}") from exc
+        # Settings that are wrong, for one, are told in several lines.
+        why = " ".join(f"{type(exc).__name__}: {exc}".split())
+        raise NoApplicationError(name, why) from exc
     if not isinstance(app, FastAPI):
         raise NoApplicationError(name, f"it is a {type(app).__name__}")
     return app

@@ -55,6 +55,7 @@ class ServiceLayer:
             await self._app(scope, receive, send)
             return
         name = _name(scope)
+        # One that is mounted in this application sets itself, in a layer of its own.
         app_token = current_app.set(scope["app"])
         id_token = request_id.set(name)
         try:
@@ -83,9 +84,11 @@ class ServiceLayer:
             await send(message)
 
         try:
+            # Asked when an integration is called: by then the route is known.
             with called_by(lambda: _route(scope)):
                 await self._app(scope, receive, answer)
         except Exception as exc:
+            # What has begun can not be answered anew; the server will cut it off.
             if not status:
                 response = on_crash(Request(scope), exc)
                 await response(scope, receive, answer)

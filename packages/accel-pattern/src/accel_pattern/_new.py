@@ -51,6 +51,7 @@ def new_project(name: str, parent: Path, database: str = "sqlite") -> Path:
         InvalidNameError: *name* is no such name.
         FolderInUseError: The folder exists and is not empty.
     """
+    # It becomes a folder, a distribution, a role and a database: none needs a quote.
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", name):
         raise InvalidNameError(name)
     folder = parent / name

@@ -70,10 +70,12 @@ def problem(
         headers: Headers of the response.
         exc: The exception; its traceback is shown in debug mode.
     """
+    # 204 and 304 end with their headers (RFC 9110, sections 15.3.5 and 15.4.5).
     if not is_body_allowed_for_status_code(status):
         return Response(status_code=status, headers=headers)
     error_id = str(uuid.uuid4())
     content = {
+        # The status says it all (RFC 9457, section 4.2.1).
         "type": "about:blank",
         "title": _title(status),
         "status": status,
@@ -158,6 +160,7 @@ async def on_invalid_request(request: Request, exc: Exception) -> Response:
     What the client sent is repeated in debug mode only: it may be a password.
     """
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for nothing else
+    # `ctx` may hold the exception of a validator, whose text often has the value.
     hidden = set() if request.app.debug else {"input", "ctx", "url"}
     detail = [
         {key: value for key, value in error.items() if key not in hidden}

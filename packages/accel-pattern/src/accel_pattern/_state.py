@@ -25,6 +25,7 @@ def _state(app: FastAPI | None, name: str) -> Any:
     try:
         return getattr(app.state, name)
     except AttributeError:
+        # Not `False`: a misspelled setting would pass for one that is off.
         raise MissingStateError(name) from None
 
 

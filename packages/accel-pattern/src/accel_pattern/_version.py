@@ -14,6 +14,7 @@ def read_version(base_dir: Path) -> str | None:
     """
     path = base_dir / "version.toml"
     try:
+        # Editors on Windows begin a file with a byte order mark, which `tomllib` refuses.
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return None

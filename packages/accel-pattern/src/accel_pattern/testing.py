@@ -262,6 +262,8 @@ def db_session(
 
 class _Client(TestClient):
     def send(self, *args: Any, **kwargs: Any) -> httpx2.Response:
+        # The sync dependencies of a request run in several threads: isolated, they would
+        # wait for each other.
         with one_request():
             return super().send(*args, **kwargs)
 
@@ -290,6 +292,8 @@ def common_client(
 def client(common_client: TestClient, empty_tables: None) -> Iterator[TestClient]:
     """Provide a client; afterwards its headers and cookies are as they were."""
     del empty_tables
+    # One client for all: to start the application for each test would take longer than
+    # the tests.
     headers = common_client.headers.copy()
     yield common_client
     common_client.headers = headers

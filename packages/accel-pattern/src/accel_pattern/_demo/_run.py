@@ -133,6 +133,7 @@ async def _ping(url: str) -> None:
 
 
 def _reason(exc: Exception, url: str) -> str:
+    # SQLAlchemy's own text goes on for lines; the driver's says what happened.
     text = str(getattr(exc, "orig", None) or exc).strip()
     line = text.splitlines()[0] if text else type(exc).__name__
     return line.replace(url, masked(url))
@@ -159,6 +160,7 @@ def _interrupts() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    # By an exception, so that every `finally` on the way stops its process.
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

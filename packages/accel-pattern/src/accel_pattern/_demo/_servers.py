@@ -41,6 +41,7 @@ def claim_port(port: int) -> int:
     if port == 0:
         return free_port()
     with socket.socket() as probe:
+        # As uvicorn does, or a port that was used a minute ago would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -57,6 +58,7 @@ def background(app: ASGIApp) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+    # A server that fails to bind ends its thread, and never starts.
     while not server.started and thread.is_alive():
         time.sleep(0.01)
     try:
