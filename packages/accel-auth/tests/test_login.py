@@ -78,6 +78,34 @@ def test_a_broken_multipart_body(service):
 
 
 @pytest.mark.parametrize(
+    ("charset", "name"),
+    [("utf-8", b"ad\x00min"), ("utf-8", b"a\x1b[31m"), ("unicode_escape", b"\\ud800")],
+)
+def test_a_name_that_no_database_takes_never_reaches_the_hook(
+    make_service, auth_class, clock, charset, name
+):
+    asked = []
+
+    class Recording(auth_class):
+        async def check_auth(self, username, password):
+            asked.append(username)
+            return False
+
+    service = make_service(Recording(clock=clock))
+    head = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    form = head % (b"username", name) + head % (b"password", b"x") + b"--b--\r\n"
+    kind = f"multipart/form-data; boundary=b; charset={charset}"
+
+    response = service.client.post(
+        "/token", content=form, headers={"Content-Type": kind}
+    )
+
+    assert response.status_code == 422
+    assert "characters that no name has" in response.json()["detail"]
+    assert not asked
+
+
+@pytest.mark.parametrize(
     ("charset", "name"), [("idna", b"xn--a-"), ("punycode", b"99999999999999")]
 )
 def test_a_charset_that_can_not_be_decoded(service, charset, name):

@@ -71,6 +71,15 @@ async def test_the_decorator_wraps_async_tests(service):
     assert service.client.headers["authorization"] == "Basic kept"
 
 
+def test_a_test_without_a_client_says_so():
+    @client_auth_jwt()
+    def test_nothing():
+        """Do nothing."""
+
+    with pytest.raises(TypeError, match=r"`test_nothing` must take .* `client`"):
+        test_nothing()
+
+
 def test_an_app_without_authentication_says_so():
     with pytest.raises(NotMountedError, match=r"mount_auth\(app\)"):
         auth_headers(FastAPI(title="bare"))

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import unicodedata
 from collections.abc import Mapping
 
 from fastapi import Request
@@ -13,6 +14,9 @@ from accel_auth._errors import InvalidFormError, PasswordTooLongError
 MAX_FORM_BYTES = 32 * 1024
 MAX_PASSWORD_BYTES = 1024
 MAX_USERNAME_CHARS = 256
+# Control characters and halves of surrogate pairs, of which RFC 8265 allows neither in
+# a username. Databases raise on them: a crash that any stranger could cause.
+_NEVER_IN_A_NAME = frozenset({"Cc", "Cs"})
 
 PASSWORD_FORM = {
     "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
@@ -76,12 +80,14 @@ def credentials(form: Mapping[str, str]) -> tuple[str, str]:
     """Return name and password, refusing giant ones before they cost a hash.
 
     Raises:
-        InvalidFormError: if one is missing or too long.
+        InvalidFormError: if one is missing or too long, or the name can be none.
     """
     username, password = field(form, "username"), field(form, "password")
     if len(username) > MAX_USERNAME_CHARS:
         limit = f"longer than {MAX_USERNAME_CHARS} characters"
         raise InvalidFormError(f"The username is {limit}.")
+    if any(unicodedata.category(char) in _NEVER_IN_A_NAME for char in username):
+        raise InvalidFormError("The username has characters that no name has.")
     # In bytes, as the hasher counts; a charset may leave half of a surrogate pair.
     if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
         raise PasswordTooLongError(MAX_PASSWORD_BYTES)

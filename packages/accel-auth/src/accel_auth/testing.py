@@ -5,7 +5,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from fastapi import FastAPI
 
@@ -50,7 +50,9 @@ def client_auth_jwt(
 
     def decorate(test: Callable[P, R]) -> Callable[P, R]:
         def log_in(*args: P.args, **kwargs: P.kwargs) -> _LoggedIn:
-            client: Any = kwargs["client"]
+            if (client := cast("Any", kwargs.get("client"))) is None:
+                name = getattr(test, "__name__", "the test")
+                raise TypeError(f"`{name}` must take the fixture `client`.")
             name = username or _test_user(args)
             headers = auth_headers(app or client.app, name, **claims)
             return _LoggedIn(client, headers["Authorization"])
