@@ -236,6 +236,8 @@ def test_401_carries_a_challenge():
     assert HTTPException401(headers={"WWW-Authenticate": "Basic"}).headers == {
         "WWW-Authenticate": "Basic"
     }
+    lower = {"www-authenticate": "Basic"}
+    assert HTTPException401(headers=lower).headers == lower
     assert HTTPException404().headers is None
 
 

@@ -32,7 +32,10 @@ class HTTPException401(_HTTPException):
         self, detail: Any = None, headers: dict[str, str] | None = None
     ) -> None:
         # RFC 9110, section 15.5.2: a 401 must carry a challenge.
-        super().__init__(detail, {"WWW-Authenticate": "Bearer", **(headers or {})})
+        own = headers or {}
+        if "www-authenticate" not in map(str.lower, own):
+            own = {"WWW-Authenticate": "Bearer", **own}
+        super().__init__(detail, own)
 
 
 class HTTPException403(_HTTPException):
