@@ -2,6 +2,7 @@
 
 import math
 import re
+import threading
 from datetime import timedelta
 
 import pytest
@@ -149,3 +150,45 @@ def test_shares_must_be_shares(strategy, name, value):
 def test_what_is_wrong_is_named(build, error, message):
     with pytest.raises(error, match=re.escape(message)):
         build()
+
+
+async def asynchronous(*args):
+    return True
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [
+        (sp.RetryPattern, "on"),
+        (sp.RetryPattern, "retry_if"),
+        (sp.RetryPattern, "backoff"),
+        (sp.Throttling, "key"),
+    ],
+)
+def test_function_that_nobody_would_await_is_refused(strategy, name):
+    with pytest.raises(TypeError, match=f'"{name}" must be a sync function'):
+        strategy(**{name: asynchronous})
+
+
+def test_listener_that_nobody_would_await_is_refused():
+    with pytest.raises(TypeError, match='"listener" must be a sync function'):
+        sp.RetryPattern().subscribe(asynchronous)
+
+
+@pytest.mark.parametrize("on", [[ValueError], (ValueError, "OSError"), "OSError", int])
+def test_exceptions_are_classes(on):
+    for strategy in (sp.RetryPattern, lambda on: sp.Fallback(1, on=on)):
+        with pytest.raises(TypeError, match='"on" must be an exception class'):
+            strategy(on=on)
+
+
+@pytest.mark.parametrize("statuses", [503, "500", None])
+@pytest.mark.parametrize("strategy", [sp.RetryPattern, sp.CircuitBreaker])
+def test_statuses_are_a_collection(strategy, statuses):
+    with pytest.raises(TypeError, match='"statuses" must be a collection'):
+        strategy(statuses=statuses)
+
+
+def test_value_that_cannot_be_copied_is_no_fallback():
+    with pytest.raises(TypeError, match="Give a function that returns it"):
+        sp.Fallback(threading.Lock())

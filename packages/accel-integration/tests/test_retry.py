@@ -15,6 +15,7 @@ from accel_integration import (
     CircuitBreakerError,
     MaxRetriesExceededError,
     MemoryStore,
+    ResponseStatusError,
     StabilityTimeoutError,
     sp,
 )
@@ -469,6 +470,7 @@ async def test_budget_holds_no_more_than_its_reserve_and_earns_its_ratio(store):
     assert retried == [1, 1, 1, 1, 1, 1, 1, 0, 1, 0]
 
 
+@pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
 async def test_budget_pays_for_no_retry_that_is_not_made():
     budget = sp.RetryBudget(0, reserve=2)
     hasty = sp.Timeout(0.5)(sp.RetryPattern(2, 60, budget=budget)(flaky_api(Flaky(9))))
@@ -518,6 +520,38 @@ async def test_spent_budget_says_so():
         await call()
 
 
+async def test_does_not_wait_beyond_a_limit_that_is_no_deadline_yet():
+    @sp.Timeout(30)
+    @sp.RetryPattern(3, backoff=lambda attempt: 40)
+    async def fails_without_having_waited():
+        raise ConnectionError("the real failure")
+
+    with pytest.raises(MaxRetriesExceededError, match="deadline") as caught:
+        await fails_without_having_waited()
+
+    assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts"), [(400, 1), (404, 1), (408, 3), (429, 3), (500, 3)]
+)
+async def test_what_blames_the_request_is_not_asked_again(status, attempts):
+    calls = []
+
+    @sp.RetryPattern(3, 0)
+    async def call():
+        calls.append(1)
+        raise ResponseStatusError(
+            "call", url="http://it", status=status, body="", retry_after=None
+        )
+
+    with pytest.raises((ResponseStatusError, MaxRetriesExceededError)):
+        await call()
+
+    assert len(calls) == attempts
+
+
+@pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
 async def test_does_not_wait_beyond_the_deadline():
     flaky = Flaky(9)
     call = sp.Timeout(0.5)(sp.RetryPattern(3, 60)(flaky_api(flaky)))

@@ -759,6 +759,12 @@ def test_generators_are_refused():
         sp.RetryPattern()(stream)
 
 
+@pytest.mark.parametrize("kind", [staticmethod, classmethod, property])
+def test_what_becomes_a_method_later_is_refused(kind):
+    with pytest.raises(TypeError, match=f"write the strategy below `@{kind.__name__}`"):
+        sp.RetryPattern()(kind(lambda: 1))
+
+
 @pytest.mark.parametrize(
     ("outer", "inner", "message"),
     [
@@ -769,6 +775,13 @@ def test_generators_are_refused():
         (sp.Bulkhead(), sp.RetryPattern(), "keeps its place while it waits"),
         (sp.AdaptiveLimit(), sp.RetryPattern(), "keeps its place while it waits"),
         (sp.Timeout(1), sp.Timeout(2), "always ends before the inner one"),
+        (sp.RetryPattern(3), sp.RetryPattern(4), "made up to 12 times"),
+        (sp.Timeout(5), sp.RetryPattern(delay=5), "nothing is ever retried"),
+        (
+            sp.Timeout(5),
+            sp.RetryPattern(delay=10, jitter="equal"),
+            "nothing is ever retried",
+        ),
         (sp.Chaos(), sp.RetryPattern(), "Put the Chaos innermost"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from accel_integration._context import Scope
+from accel_integration._parameters import synchronous
 
 __all__ = [
     "BreakerChanged",
@@ -118,6 +119,7 @@ class Hub:
 
     def subscribe(self, listener: Listener) -> Unsubscribe:
         """Call *listener* with every event; call the result to stop."""
+        synchronous("listener", listener)
         self._listeners.append(listener)
 
         def unsubscribe() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from accel_integration._context import EXCHANGE, Scope
 from accel_integration._events import FallbackUsed, Hub
+from accel_integration._parameters import exceptions
 from accel_integration._strategy import Strategy, is_async, name_of
 from accel_integration._weaver import Body, Weaver
 
@@ -33,6 +34,7 @@ class Fallback(Strategy):
         on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     ) -> None:
         super().__init__()
+        exceptions("on", on)
         self.on = on
         self.answer: Any = fn_or_value
         self.is_function = callable(fn_or_value)
@@ -40,6 +42,18 @@ class Fallback(Strategy):
         self._takes_exc = self._takes_call = False
         if callable(fn_or_value):
             self._look_at(fn_or_value)
+        else:
+            self._check_copies(fn_or_value)
+
+    def _check_copies(self, value: object) -> None:
+        try:
+            copy.deepcopy(value)
+        except Exception as exc:
+            msg = (
+                f"Cannot fall back to {value!r}: every call gets a copy of it, and it "
+                "cannot be copied. Give a function that returns it."
+            )
+            raise TypeError(msg) from exc
 
     def _look_at(self, func: Callable[..., Any]) -> None:
         try:

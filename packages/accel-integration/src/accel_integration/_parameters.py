@@ -1,12 +1,22 @@
 """Parameters: what they must be, said when a function is decorated."""
 
+import inspect
 import math
 from collections.abc import Collection
 from datetime import timedelta
 
 from accel_integration._context import Seconds, seconds_of
 
-__all__ = ["at_least", "name_or_none", "not_negative", "one_of", "positive", "share"]
+__all__ = [
+    "at_least",
+    "exceptions",
+    "name_or_none",
+    "not_negative",
+    "one_of",
+    "positive",
+    "share",
+    "synchronous",
+]
 
 
 def at_least(least: int, name: str, value: int) -> int:
@@ -54,6 +64,22 @@ def name_or_none(name: str, value: object) -> None:
     """Refuse *value* if it is no text; None stands for the name of the function."""
     if not isinstance(value, str | None):
         raise TypeError(f'"{name}" must be a str: {value!r}')
+
+
+def exceptions(name: str, value: object) -> None:
+    """Refuse *value* unless it is an exception class, or a tuple of some."""
+    classes = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):
+        msg = f'"{name}" must be an exception class or a tuple of some: {value!r}'
+        raise TypeError(msg)
+
+
+def synchronous(name: str, value: object) -> None:
+    """Refuse *value* if it is an async function, which nobody would await."""
+    call = getattr(value, "__call__", None)  # noqa: B004 - asked for its kind
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(call):
+        msg = f'"{name}" must be a sync function, since nobody awaits it: {value!r}'
+        raise TypeError(msg)
 
 
 def _number(name: str, value: Seconds) -> float:

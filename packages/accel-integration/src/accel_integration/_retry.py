@@ -18,6 +18,7 @@ from accel_integration._context import (
 from accel_integration._errors import (
     REJECTIONS,
     MaxRetriesExceededError,
+    ResponseStatusError,
     is_programming_error,
 )
 from accel_integration._events import Hub, RetryScheduled
@@ -28,7 +29,13 @@ from accel_integration._outcome import (
     status_of_result,
     statuses_of,
 )
-from accel_integration._parameters import at_least, not_negative, one_of
+from accel_integration._parameters import (
+    at_least,
+    exceptions,
+    not_negative,
+    one_of,
+    synchronous,
+)
 from accel_integration._steps import Steps, drive, drive_async
 from accel_integration._stores import MemoryStore, Store, check_store
 from accel_integration._strategy import RANDOM, Strategy
@@ -45,6 +52,10 @@ On: TypeAlias = (
     | tuple[type[BaseException], ...]
     | Callable[[BaseException], bool]
 )
+
+CLIENT_ERRORS = range(400, 500)
+# Request Timeout, Too Early and Too Many Requests: nothing is wrong with the request.
+PASSING = frozenset({408, 425, 429})
 
 EXHAUSTED = "it was the last attempt allowed"
 OUT_OF_BUDGET = "the retry budget is spent"
@@ -66,7 +77,8 @@ class RetryPattern(Strategy):
             "Exponential Backoff and Jitter" in the AWS Architecture Blog.
         max_delay: The longest wait. If the upstream asks for more, we give up.
         on: Which exceptions to retry: classes, or a function of the exception. By
-            default all but rejections of other strategies and `PROGRAMMING_ERRORS`.
+            default all but rejections of other strategies, `PROGRAMMING_ERRORS`, and
+            a `ResponseStatusError` that blames the request (4xx but 408, 425, 429).
         retry_if: A function of the result; a true answer asks for another attempt.
         statuses: Responses with these statuses are retried although nothing was
             raised, and of the exceptions about a status only these.
@@ -108,6 +120,11 @@ class RetryPattern(Strategy):
         self.backoff = backoff
         self.jitter = jitter
         self.max_delay = not_negative("max_delay", max_delay)
+        if on is not None and (isinstance(on, type) or not callable(on)):
+            exceptions("on", on)
+        functions = {"on": on, "retry_if": retry_if, "backoff": backoff}
+        for name, function in functions.items():
+            synchronous(name, function)
         self.on = on
         self.retry_if = retry_if
         self.statuses = statuses_of(statuses)
@@ -127,12 +144,22 @@ class RetryPattern(Strategy):
         return text
 
     def doubts(self, inner: Strategy) -> str | None:
+        if isinstance(inner, RetryPattern):
+            attempts = self.max_attempts * inner.max_attempts
+            return (
+                "the RetryPattern is outside of another one, so that a call is made up "
+                f"to {attempts} times. Leave one of them out."
+            )
         return doubt_fallback(self, inner)
 
     def weave(self, weaver: Weaver, body: Body) -> None:
         hub = Hub(self.hub, weaver.hub)
         budget = self.budget or weaver.budget
-        retrier = weaver.bind("retrier", Retrier(self, weaver.scope, hub, budget))
+        limits = [weaver.names[name].seconds for name in weaver.timeouts]
+        within = min(limits, default=None)
+        retrier = weaver.bind(
+            "retrier", Retrier(self, weaver.scope, hub, budget, within)
+        )
         attempt, wait = weaver.local("attempt"), weaver.local("wait")
         sleep = "sleep" if weaver.is_async else "sleep_sync"
         began = weaver.began
@@ -176,6 +203,14 @@ class RetryPattern(Strategy):
             if began is not None:
                 weaver.line(f"{began} = monotonic()")
 
+    @property
+    def shortest_wait(self) -> float:
+        """The least that the wait before the second attempt is known to be, in seconds."""
+        if callable(self.backoff):
+            return 0.0
+        base = min(self._grown(1), self.max_delay)
+        return {"full": 0.0, "equal": base / 2}.get(self.jitter or "", base)
+
     def wait_before(self, attempt: int, last: float) -> float:
         """Return the seconds to wait after the *attempt*-th one has failed.
 
@@ -204,21 +239,41 @@ class RetryPattern(Strategy):
         if self.statuses and (status := status_of_error(exc)) is not None:
             return status in self.statuses
         if self.on is None:
-            return not (isinstance(exc, REJECTIONS) or is_programming_error(exc))
+            return not (
+                isinstance(exc, REJECTIONS)
+                or is_programming_error(exc)
+                or is_final(exc)
+            )
         if isinstance(self.on, type | tuple):
             return isinstance(exc, self.on)
         return self.on(exc)
 
 
+def is_final(exc: Exception) -> bool:
+    """Tell whether *exc* says that the other side would answer the same once more."""
+    return (
+        isinstance(exc, ResponseStatusError)
+        and exc.status in CLIENT_ERRORS
+        and exc.status not in PASSING
+    )
+
+
 class Retrier:
     """A retry in one place: it decides, tells listeners, and waits."""
 
-    __slots__ = ("_name", "_store", "budget", "hub", "policy", "scope")
+    __slots__ = ("_name", "_store", "budget", "hub", "policy", "scope", "within")
 
     def __init__(
-        self, policy: RetryPattern, scope: Scope, hub: Hub, budget: RetryBudget | None
+        self,
+        policy: RetryPattern,
+        scope: Scope,
+        hub: Hub,
+        budget: RetryBudget | None,
+        within: float | None = None,
     ) -> None:
         self.budget = budget
+        # The limit around it, which is no deadline yet as long as nothing has waited.
+        self.within = within
         self.policy = policy
         self.scope = scope
         self.hub = hub
@@ -300,7 +355,8 @@ class Retrier:
             if asked > policy.max_delay:
                 return 0.0, TOLD_TO_WAIT
             wait = max(wait, asked)
-        left = time_left()
+        if (left := time_left()) is None:
+            left = self.within
         # The attempt would be cancelled before it began.
         if left is not None and wait >= left:
             return 0.0, OUT_OF_TIME

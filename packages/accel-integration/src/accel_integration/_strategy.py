@@ -130,7 +130,7 @@ class Plan:
     def __init__(
         self, func: Callable[..., Any], strategies: tuple[Strategy, ...], name: str = ""
     ) -> None:
-        refuse_generators(func)
+        refuse_others(func)
         self.func = func
         self.strategies = strategies
         self.endpoint = name or name_of(func)
@@ -246,8 +246,17 @@ def takes_api(func: Callable[..., Any]) -> bool:
     return first.name == "api" or name.rpartition(".")[2] == "ApiHTTP"
 
 
-def refuse_generators(func: Callable[..., Any]) -> None:
-    """Refuse what gives a stream, since a stream cannot be repeated or timed here."""
+def refuse_others(func: Callable[..., Any]) -> None:
+    """Refuse what gives a stream, since a stream cannot be repeated or timed here.
+
+    And what is no function yet, but becomes a method when it is asked for.
+    """
+    if isinstance(func, classmethod | staticmethod | property):
+        msg = (
+            f"Cannot decorate a {type(func).__name__}: write the strategy below "
+            f"`@{type(func).__name__}`, next to the function."
+        )
+        raise TypeError(msg)
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
         msg = (
             f"Cannot decorate {name_of(func)!r}: it is a generator, and its work "

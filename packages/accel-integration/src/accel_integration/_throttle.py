@@ -8,7 +8,12 @@ from typing import Any, TypeAlias
 
 from accel_integration._context import Clock, Scope, Seconds
 from accel_integration._events import Hub
-from accel_integration._parameters import at_least, not_negative, positive
+from accel_integration._parameters import (
+    at_least,
+    not_negative,
+    positive,
+    synchronous,
+)
 from accel_integration._shared_throttle import SharedThrottle
 from accel_integration._stores import Store, check_store
 from accel_integration._strategy import StatefulStrategy, Strategy
@@ -53,6 +58,7 @@ class Throttling(StatefulStrategy[Throttle]):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(clock, None if callable(key) else key)
+        synchronous("key", key)
         self.key_of = key if callable(key) else None
         self.calls_per_second = positive("calls_per_second", calls_per_second)
         if burst is None:

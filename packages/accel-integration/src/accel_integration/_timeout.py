@@ -17,6 +17,7 @@ from typing import Any
 from accel_integration._context import DEADLINE, Scope, Seconds
 from accel_integration._events import CallTimedOut, Hub
 from accel_integration._parameters import positive
+from accel_integration._retry import RetryPattern
 from accel_integration._strategy import Strategy
 from accel_integration._sync_timeout import AbandoningLimit, Limit, SyncLimit
 from accel_integration._weaver import Body, Weaver
@@ -63,6 +64,12 @@ class Timeout(Strategy):
             return (
                 f"the outer Timeout of {self.seconds:g} s always ends before the "
                 f"inner one of {inner.seconds:g} s. Make the inner one shorter."
+            )
+        if isinstance(inner, RetryPattern) and inner.shortest_wait >= self.seconds:
+            return (
+                f"the Timeout of {self.seconds:g} s ends before the first pause of the "
+                f"RetryPattern inside of it, {inner.shortest_wait:g} s, so that nothing "
+                "is ever retried. Shorten the pause, or put the Timeout inside."
             )
         return None
 
