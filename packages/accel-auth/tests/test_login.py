@@ -120,6 +120,17 @@ def test_a_charset_that_can_not_be_decoded(service, charset, name):
     assert response.json()["detail"] == "The form can not be parsed."
 
 
+def test_a_repeated_field_is_refused(service):
+    response = service.client.post(
+        "/token",
+        content="username=anna&username=admin&password=admin-pw",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == "A form field is given more than once."
+
+
 def test_an_unknown_grant_type(service):
     response = service.client.post("/token", data={"grant_type": "client_credentials"})
 

@@ -178,6 +178,13 @@ def test_a_route_of_a_router_of_the_apps_own_wins_too(make_service, prefix):
     assert service.client.get("/openapi.json").status_code == 200
 
 
+def test_two_authentications_need_two_prefixes(service, auth_class):
+    with pytest.raises(ValueError, match=r"'/' has an authentication: .* `prefix`"):
+        auth_class().mount_auth(service.app)
+
+    auth_class().mount_auth(service.app, prefix="/staff")
+
+
 def test_a_prefix_moves_everything(make_service):
     service = make_service(prefix="/auth")
 

@@ -75,10 +75,19 @@ class BaseAuthJWT:
         It may come before `app.state.SECRET_KEY` is set: the secret is checked when the
         app starts, and when it is first used. A route of the app's own always wins.
         The first authentication of an app is the one that `jwt_auth` asks.
+
+        Raises:
+            ValueError: if the app has an authentication below *prefix* already.
         """
         auth = AppAuth(target, app, prefix)
         # By identity: `AppAuth` keeps its target alive, so no other gets the same id.
         mounts: dict[int, AppAuth] = getattr(app.state, "auth_jwt_mounts", {})
+        if prefix in {mounted.prefix for mounted in mounts.values()}:
+            # The routes of the earlier one would answer, and nobody could log in here.
+            where = prefix or "/"
+            raise ValueError(
+                f"{where!r} has an authentication: choose another `prefix`"
+            )
         app.state.auth_jwt_mounts = {**mounts, id(target): auth}
         if getattr(app.state, "auth_jwt", None) is None:
             app.state.auth_jwt = auth

@@ -44,7 +44,7 @@ async def read_form(request: Request) -> dict[str, str]:
     FastAPI's own form would echo a rejected password in its 422, and has no limit.
 
     Raises:
-        InvalidFormError: if it is too large or can not be parsed.
+        InvalidFormError: if it is too large, can not be parsed, or repeats a field.
     """
     body = bytearray()
     async for chunk in request.stream():
@@ -57,12 +57,14 @@ async def read_form(request: Request) -> dict[str, str]:
 
     try:
         async with Request(request.scope, replay).form() as form:
-            return {
-                name: value for name, value in form.items() if isinstance(value, str)
-            }
+            items = form.multi_items()
     except (HTTPException, UnicodeError) as exc:
         # The client names the charset of a multipart form, such as "idna".
         raise InvalidFormError("The form can not be parsed.") from exc
+    if len(dict(items)) < len(items):
+        # RFC 6749, section 3.2: a guard in front of us might read the other value.
+        raise InvalidFormError("A form field is given more than once.")
+    return {name: value for name, value in items if isinstance(value, str)}
 
 
 def field(form: Mapping[str, str], name: str) -> str:
