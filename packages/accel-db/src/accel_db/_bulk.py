@@ -1,7 +1,6 @@
 """Many rows in few statements."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +28,8 @@ def insert_rows(
 
 
 def _batches(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    if size < 1:
+        raise ValueError(f'"batch" must be >= 1: {size}')
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
@@ -49,7 +50,8 @@ def upsert_rows(
     if not rows:
         return []
     values = _values(mapper, rows, partial=True)
-    names = list(dict.fromkeys(chain.from_iterable(values)))
+    names = list(values[0])
+    _check_alike(mapper, values)
     keys = list(on) or [
         mapper.get_property_by_column(c).key for c in mapper.primary_key
     ]
@@ -69,6 +71,17 @@ def upsert_rows(
         statement.returning(mapper), values, execution_options=_READ_BACK
     )
     return list(result.unique())
+
+
+def _check_alike(mapper: Mapper[Any], values: list[dict[str, Any]]) -> None:
+    """Refuse rows with other names than the first: the statement would erase those."""
+    for position, row in enumerate(values):
+        if row.keys() != values[0].keys():
+            raise InvalidPayload(
+                f"{mapper.class_.__name__}[{position}]",
+                "it names other columns than the first row; write those that differ "
+                "by a call of their own",
+            )
 
 
 def _on_update(mapper: Mapper[Any], setting: dict[Any, Any]) -> dict[Any, Any]:

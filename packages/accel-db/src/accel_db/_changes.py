@@ -47,7 +47,7 @@ CommitCallback: TypeAlias = Callable[[], object]
 
 @dataclass(slots=True)
 class _Entry:
-    transaction: SessionTransaction
+    transaction: SessionTransaction | None
     tables: set[str] = field(default_factory=set)
     keys: set[Key] = field(default_factory=set)
     callbacks: list[CommitCallback] = field(default_factory=list)
@@ -60,11 +60,9 @@ class _Pending:
 
     def entry(self, session: Session) -> _Entry:
         """Return where the changes of the innermost open transaction are kept."""
+        # None stands for the transaction that is about to begin. To begin it here would
+        # make it explicit, and an ORM's calls would leave the commit to somebody else.
         current = session.get_nested_transaction() or session.get_transaction()
-        if current is None:
-            # The callback waits for the transaction that is about to begin.
-            session.begin()
-            return self.entry(session)
         for entry in self.entries:
             if entry.transaction is current:
                 return entry

@@ -22,7 +22,7 @@ from accel_db._errors import (
     StaleVersion,
     UnknownReference,
 )
-from accel_db._graph import Node, parse
+from accel_db._graph import Node, has_fields, parse
 from accel_db._plan import Deep, Plan, plan_for
 
 Touched = list[tuple[object, set[str]]]
@@ -32,6 +32,11 @@ def create_graph(
     session: Session, mapper: Mapper[Any], data: Any, deep: Deep
 ) -> tuple[Any, Touched]:
     """Create a row from nested *data*, and the rows that it owns."""
+    if not has_fields(data):
+        # Elsewhere in the data this would be the key of a row to link.
+        raise InvalidPayload(
+            mapper.class_.__name__, f"{type(data).__name__} is no mapping and no schema"
+        )
     node = parse(mapper, data, plan_for(deep, mapper), mapper.class_.__name__)
     writer = _Writer(session)
     with session.no_autoflush:

@@ -180,18 +180,16 @@ class Engines:
     def _postgres_arguments(self, url: URL, connect: dict[str, Any]) -> None:
         driver, options = url.get_driver_name(), self.options
         if options.statement_timeout is not None:
-            milliseconds = str(round(options.statement_timeout * 1000))
+            budget = milliseconds(options.statement_timeout)
             if driver == "asyncpg":
                 settings = connect.get("server_settings", {})
                 connect["server_settings"] = {
                     **settings,
-                    "statement_timeout": milliseconds,
+                    "statement_timeout": budget,
                 }
             else:
                 given = connect.get("options") or url.query.get("options", "")
-                connect["options"] = (
-                    f"{given} -c statement_timeout={milliseconds}".strip()
-                )
+                connect["options"] = f"{given} -c statement_timeout={budget}".strip()
         if options.pgbouncer and driver == "asyncpg":
             connect["statement_cache_size"] = 0
             connect["prepared_statement_cache_size"] = 0
@@ -279,6 +277,11 @@ class Engines:
             yield self._sync
         for engine in self._loops.values():
             yield engine.sync_engine
+
+
+def milliseconds(seconds: float) -> str:
+    """Return *seconds* for PostgreSQL, to which 0 means that there is no limit."""
+    return str(max(1, round(seconds * 1000)) if seconds else 0)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty
+from sqlalchemy.orm import Mapper, RelationshipProperty
 
 from accel_db._errors import InvalidPayload
 from accel_db._payload import as_mapping, column_value
 from accel_db._plan import Plan
-from accel_db._values import coerce, key_of
+from accel_db._values import key_of, key_part
+
+# Reading and writing recurse, and data that nobody checked may be as deep as it likes.
+_MOST_LEVELS = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -42,21 +45,25 @@ class Node:
                 yield from node.walk()
 
 
-def parse(mapper: Mapper[Any], data: Any, plan: Plan | None, path: str) -> Node:
+def parse(
+    mapper: Mapper[Any], data: Any, plan: Plan | None, path: str, level: int = 1
+) -> Node:
     """Return *data* as a node.
 
     Raises:
         InvalidPayload: a name is unknown, a value is of the wrong type, or a nested
-            value is not covered by *plan*.
+            value is not covered by *plan*, or too deep.
     """
+    if level > _MOST_LEVELS:
+        raise InvalidPayload(path, f"it is more than {_MOST_LEVELS} levels deep")
     if isinstance(data, mapper.class_):
         return Node(mapper, path, instance=data)
-    if not _has_fields(data):
+    if not has_fields(data):
         return Node(mapper, path, key=key_of(mapper, data))
     given = as_mapping(data, path=path, partial=True)
     everything = as_mapping(data, path=path, partial=False)
     node = Node(_concrete(mapper, everything), path)
-    _parse_fields(node, given, plan)
+    _parse_fields(node, given, plan, level)
     for name, value in everything.items():
         if name not in given and name in node.mapper.column_attrs:
             node.defaults[name] = column_value(node.mapper, name, value, path=path)
@@ -64,7 +71,9 @@ def parse(mapper: Mapper[Any], data: Any, plan: Plan | None, path: str) -> Node:
     return node
 
 
-def _parse_fields(node: Node, given: Mapping[str, Any], plan: Plan | None) -> None:
+def _parse_fields(
+    node: Node, given: Mapping[str, Any], plan: Plan | None, level: int
+) -> None:
     covered = {} if plan is None else {r.key: p for r, p in plan.children(node.mapper)}
     for name, value in given.items():
         relationship = node.mapper.relationships.get(name)
@@ -77,27 +86,32 @@ def _parse_fields(node: Node, given: Mapping[str, Any], plan: Plan | None) -> No
         if relationship.viewonly:
             raise InvalidPayload(here, "the relationship is read-only")
         node.relations[relationship] = _parse_nested(
-            relationship, value, covered[name], here
+            relationship, value, covered[name], here, level + 1
         )
 
 
 def _parse_nested(
-    relationship: RelationshipProperty[Any], value: Any, plan: Plan, path: str
+    relationship: RelationshipProperty[Any],
+    value: Any,
+    plan: Plan,
+    path: str,
+    level: int,
 ) -> list[Node] | None:
     target = relationship.mapper
     if value is None:
         return [] if relationship.uselist else None
     if not relationship.uselist:
-        return [parse(target, value, plan, path)]
+        return [parse(target, value, plan, path, level)]
     if isinstance(value, Mapping):
         # A collection that is keyed by an attribute.
         value = list(value.values())
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise InvalidPayload(path, "it must be a list")
-    return [parse(target, x, plan, f"{path}[{i}]") for i, x in enumerate(value)]
+    return [parse(target, x, plan, f"{path}[{i}]", level) for i, x in enumerate(value)]
 
 
-def _has_fields(data: Any) -> bool:
+def has_fields(data: Any) -> bool:
+    """Tell whether *data* describes a row, and does not merely name one."""
     return (
         isinstance(data, Mapping)
         or hasattr(type(data), "model_fields")
@@ -116,11 +130,8 @@ def _concrete(mapper: Mapper[Any], values: Mapping[str, Any]) -> Mapper[Any]:
 def _complete_key(
     mapper: Mapper[Any], columns: Mapping[str, Any]
 ) -> tuple[Any, ...] | None:
-    parts = []
-    for column in mapper.primary_key:
-        attribute = mapper.get_property_by_column(column)
-        value = columns.get(attribute.key)
-        if value is None or not isinstance(attribute, ColumnProperty):
-            return None
-        parts.append(coerce(value, column.type, attribute.key))
-    return tuple(parts)
+    names = [mapper.get_property_by_column(c).key for c in mapper.primary_key]
+    given = [columns.get(name) for name in names]
+    pairs = zip(given, mapper.primary_key, names, strict=True)
+    key = tuple(key_part(value, column.type, name) for value, column, name in pairs)
+    return None if None in given else key

@@ -29,7 +29,7 @@ from accel_db._changes import (
     table_names,
 )
 from accel_db._dependencies import SessionDependencies
-from accel_db._engines import SQLITE_BEGIN, EngineOptions, Engines
+from accel_db._engines import SQLITE_BEGIN, EngineOptions, Engines, milliseconds
 from accel_db._errors import NotDevelopment
 from accel_db._events import Subscriber, Telemetry
 from accel_db._mixins import SoftDeleteMixin, hide_deleted
@@ -37,7 +37,7 @@ from accel_db._not_loaded import make_loud
 from accel_db._registry import OnePerName
 from accel_db._schema import empty_tables
 from accel_db._session import ManagedSession
-from accel_db._translation import translated
+from accel_db._translation import reached, translated
 
 # PostgreSQL's own names: a constraint without a name gets the one it would get there,
 # so that migrations and errors can name it on SQLite, too.
@@ -323,6 +323,8 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         """Tell whether the database answers."""
         try:
             with self.engine.connect() as connection:
+                # The write lock of SQLite is busy while others write.
+                connection.execution_options(**_SQLITE_SINGLE)
                 connection.execute(text("SELECT 1"))
         except Exception:  # noqa: BLE001  # whatever a driver raises means no
             return False
@@ -332,6 +334,7 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         """Tell whether the database answers within *timeout* seconds."""
         try:
             async with asyncio.timeout(timeout), self.aengine.connect() as connection:
+                await connection.execution_options(**_SQLITE_SINGLE)
                 await connection.execute(text("SELECT 1"))
         except Exception:  # noqa: BLE001  # whatever a driver raises means no
             return False
@@ -387,7 +390,10 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     def on_commit(
         self, session: Session | AsyncSession, callback: CommitCallback
     ) -> None:
-        """Call *callback* once, after the transaction of *session* was committed."""
+        """Call *callback* once, after the transaction of *session* was committed.
+
+        If none is open, the next one counts.
+        """
         sync = session.sync_session if isinstance(session, AsyncSession) else session
         self._changes.on_commit(sync, callback)
 
@@ -470,12 +476,13 @@ def _declarative_base(
 def _set_up(
     session: Session, isolation_level: str | None, statement_timeout: float | None
 ) -> None:
-    if isolation_level is not None:
-        session.connection(execution_options={"isolation_level": isolation_level})
+    if isolation_level is None and statement_timeout is None:
+        return
+    options = {} if isolation_level is None else {"isolation_level": isolation_level}
+    with reached(session):
+        connection = session.connection(execution_options=options)
     if statement_timeout is None:
         return
-    connection = session.connection()
     if connection.dialect.name == "postgresql":
-        milliseconds = str(round(statement_timeout * 1000))
         setting = text("SELECT set_config('statement_timeout', :value, true)")
-        connection.execute(setting, {"value": milliseconds})
+        connection.execute(setting, {"value": milliseconds(statement_timeout)})

@@ -24,10 +24,11 @@ from accel_db._statements import (
     model_name,
     next_version,
     objects,
+    unchanged,
     written_mapper,
 )
 from accel_db._streams import stream_plan
-from accel_db._translation import translated
+from accel_db._translation import reached, translated
 from accel_db._units import Stale, UnitsOfWork
 from accel_db._values import key_criteria, row_key, with_coerced_binds
 
@@ -238,7 +239,7 @@ class Orm(UnitsOfWork):
         """Iterate over what *statement* finds, *batch* objects in memory at a time."""
         query, options, load = stream_plan(self.session, statement, batch, deep)
         try:
-            with translated(self.session):
+            with reached(self.session):
                 result = self.session.scalars(query, execution_options=options)
                 for objects in result.partitions():
                     load(objects)
@@ -464,9 +465,8 @@ class Orm(UnitsOfWork):
         name = mapper.class_.__name__
         values = as_mapping(data, path=name, partial=True)
         values = column_values(mapper, values, path=name)
-        statement = with_coerced_binds(statement)
-        if values:
-            statement = statement.values(values | next_version(mapper))
+        setting = values | next_version(mapper) if values else unchanged(mapper)
+        statement = with_coerced_binds(statement).values(setting)
 
         def work() -> list[Any]:
             returning = statement.returning(mapper)

@@ -11,7 +11,7 @@ from accel_db._orm import Orm
 from accel_db._pages import CursorPage, Page
 from accel_db._plan import Deep
 from accel_db._streams import stream_plan
-from accel_db._translation import translated
+from accel_db._translation import reached, translated
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -152,7 +152,7 @@ class OrmAsync:
             self.session.sync_session, statement, batch, deep
         )
         try:
-            with translated(self.session.sync_session):
+            with reached(self.session.sync_session):
                 result = await self.session.stream_scalars(
                     query, execution_options=options
                 )

@@ -1,7 +1,8 @@
 """Pages of a list, by number or by cursor."""
 
 import base64
-import binascii
+import decimal
+import enum
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 
 from accel_db._errors import InvalidCursor, InvalidPayload, InvalidValue
-from accel_db._values import coerce
+from accel_db._values import coerce, python_type
 
 M = TypeVar("M")
 _LONGEST_CURSOR = 4096
@@ -154,8 +155,13 @@ def _encode(instance: Any, orders: list[_Order]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    # An enum may be a text or a number, too, but the database knows it by its name.
+    if isinstance(value, enum.Enum):
+        return value.name
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, bytes):
+        return value.hex()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
@@ -171,13 +177,34 @@ def _decode(cursor: str, orders: list[_Order]) -> list[Any]:
             raise InvalidCursor
         pairs = zip(orders, values, strict=True)
         return [_value(order, value) for order, value in pairs]
-    except (ValueError, TypeError, RecursionError, binascii.Error, InvalidValue):
+    except (ValueError, TypeError, KeyError, RecursionError, InvalidValue):
         raise InvalidCursor from None
 
 
 def _value(order: _Order, value: Any) -> Any:
-    if value is not None and not isinstance(value, (bool, int, float, str)):
+    if value is None:
+        if not order.column.nullable:
+            raise InvalidCursor
+        return None
+    if not isinstance(value, (bool, int, float, str)):
         raise InvalidCursor
-    if value is None and not order.column.nullable:
+    kind = python_type(order.column.type)
+    if issubclass(kind, enum.Enum):
+        return kind.__members__[str(value)]
+    if kind is bytes:
+        return bytes.fromhex(str(value))
+    read = coerce(value, order.column.type, "cursor")
+    if not _fits(read, kind):
         raise InvalidCursor
-    return coerce(value, order.column.type, "cursor")
+    return read
+
+
+def _fits(value: Any, kind: type[Any]) -> bool:
+    """Tell whether a column of *kind* compares with *value*, which anyone may forge."""
+    if kind is object:
+        return True
+    if kind in {float, decimal.Decimal}:
+        kinds: tuple[type[Any], ...] = (int, float, decimal.Decimal)
+    else:
+        kinds = (kind,)
+    return isinstance(value, kinds) and isinstance(value, bool) == (kind is bool)

@@ -163,7 +163,9 @@ def check_test_database(url: str | URL) -> None:
     A host, a user or a parameter that contains it proves nothing.
     """
     parsed = make_url(url)
-    name = Path(parsed.database or "test").name
+    # SQLite without a name is in memory. PostgreSQL would take the name of the user.
+    unnamed = "test" if parsed.get_backend_name() == "sqlite" else ""
+    name = Path(parsed.database or unnamed).name
     if "test" not in name.lower():
         raise ConfigurationError(
             f"{name!r} is no test database: its name must contain 'test', because "

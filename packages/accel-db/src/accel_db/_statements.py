@@ -58,6 +58,12 @@ def next_version(mapper: Mapper[Any]) -> dict[Any, Any]:
     return {attribute: generator(None)}
 
 
+def unchanged(mapper: Mapper[Any]) -> dict[str, Any]:
+    """Return what an UPDATE may set that changes nothing: it must set something."""
+    column = mapper.primary_key[0]
+    return {mapper.get_property_by_column(column).key: column}
+
+
 def model_name(statement: Any) -> str:
     """Return the name of the class that *statement* selects."""
     descriptions = statement.column_descriptions

@@ -176,6 +176,9 @@ def _diagnostics(orig: Any) -> dict[str, str | None]:
 def _from_sqlite(message: str, metadata: MetaData | None) -> DatabaseError | None:
     if _is_locked(message):
         return SerializationFailure()
+    if message.startswith("Error binding parameter"):
+        # A list for a text, for example, which is a programming error to SQLite.
+        return InvalidValue("value", "value for its column")
     match = _SQLITE_FAILED.search(message)
     return _sqlite_violation(match[1], match[2] or "", metadata) if match else None
 

@@ -14,6 +14,8 @@ from accel_db._translation import reached, translated
 
 R = TypeVar("R")
 
+_HELD = "accel_orm_transaction"
+
 # The objects, by id, that an earlier transaction left in the session.
 Stale = dict[int, object]
 
@@ -23,7 +25,17 @@ class UnitsOfWork:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._open = False
+
+    @property
+    def _open(self) -> bool:
+        """Whether `transaction()` holds the session, through whichever ORM object."""
+        held = self.session.info.get(_HELD)
+        # A transaction that somebody ended meanwhile holds nothing any more.
+        return held is not None and held is self.session.get_transaction()
+
+    @_open.setter
+    def _open(self, value: bool) -> None:
+        self.session.info[_HELD] = self.session.get_transaction() if value else None
 
     def _end_of(self, transaction: sa.orm.SessionTransaction) -> Callable[[bool], None]:
         def end(succeeded: bool) -> None:

@@ -147,7 +147,12 @@ def _seconds(value: str) -> float:
 def _session_options(options: str) -> dict[str, str]:
     """Read `-c name=value --name=value`, the way libpq's `options` writes settings."""
     settings = {}
-    words = iter(shlex.split(options))
+    try:
+        words = iter(shlex.split(options))
+    except ValueError:
+        raise ConfigurationError(
+            "`options` cannot be read: a quotation or a backslash is left open."
+        ) from None
     for word in words:
         if word == "-c":
             setting = next(words, "")
@@ -168,7 +173,7 @@ def _ssl_argument(query: dict[str, str]) -> Any:
         key: query.pop(key, None)
         for key in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword")
     }
-    if not any(files.values()):
+    if mode == "disable" or not any(files.values()):
         return mode
     return _ssl_context(mode or "prefer", files)
 
@@ -176,10 +181,22 @@ def _ssl_argument(query: dict[str, str]) -> Any:
 def _ssl_context(mode: str, files: dict[str, str | None]) -> Any:
     import ssl
 
-    context = ssl.create_default_context(cafile=files["sslrootcert"])
-    context.check_hostname = mode == "verify-full"
-    if not files["sslrootcert"] and mode not in {"verify-ca", "verify-full"}:
-        context.verify_mode = ssl.CERT_NONE
-    if certificate := files["sslcert"]:
-        context.load_cert_chain(certificate, files["sslkey"], files["sslpassword"])
+    root = files["sslrootcert"]
+    try:
+        # `system` is libpq's word for what the machine trusts.
+        context = ssl.create_default_context(cafile=None if root == "system" else root)
+        context.check_hostname = mode == "verify-full"
+        if not root and mode not in {"verify-ca", "verify-full"}:
+            context.verify_mode = ssl.CERT_NONE
+        if certificate := files["sslcert"]:
+            context.load_cert_chain(certificate, files["sslkey"], files["sslpassword"])
+        if revoked := files["sslcrl"]:
+            context.load_verify_locations(revoked)
+            # Python reads a list of revoked certificates, but does not use it unasked.
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The files for TLS cannot be read: {exc}. Look at `sslrootcert`, "
+            "`sslcert`, `sslkey` and `sslcrl` of the database URL."
+        ) from exc
     return context

@@ -3,7 +3,7 @@
 import datetime as dt
 import decimal
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -51,14 +51,22 @@ def coerce(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
         return value
     if not isinstance(value, (str, uuid.UUID)):
         return value
-    python_type = _python_type(column_type)
+    kind = python_type(column_type)
     if isinstance(value, uuid.UUID):
-        return str(value) if python_type is str else value
-    reader = _READERS.get(python_type)
-    return value if reader is None else _read(value, reader, python_type, path)
+        return str(value) if kind is str else value
+    reader = _READERS.get(kind)
+    return value if reader is None else _read(value, reader, kind, path)
 
 
-def _python_type(column_type: TypeEngine[Any]) -> type[Any]:
+def key_part(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
+    """Return *value* as `coerce` does; a list or an object is no part of a key."""
+    if not isinstance(value, Hashable):
+        raise InvalidValue(path, python_type(column_type).__name__)
+    return coerce(value, column_type, path)
+
+
+def python_type(column_type: TypeEngine[Any]) -> type[Any]:
+    """Return the type of the values of a column; `object` if nobody knows."""
     try:
         return column_type.python_type
     except NotImplementedError:
@@ -98,7 +106,7 @@ def key_of(mapper: Mapper[Any], key: object) -> tuple[Any, ...]:
             f"({', '.join(names)}), not {len(parts)}",
         )
     pairs = zip(parts, columns, names, strict=True)
-    return tuple(coerce(part, column.type, name) for part, column, name in pairs)
+    return tuple(key_part(part, column.type, name) for part, column, name in pairs)
 
 
 def row_key(mapper: Mapper[Any], key: object, backend: str) -> tuple[Any, ...] | None:
