@@ -136,8 +136,8 @@ class BodySpentError(StabilityError):
         self.http_status = getattr(cause, "http_status", type(self).http_status)
         self.retry_after = getattr(cause, "retry_after", None)
         super().__init__(
-            f"{endpoint} was not called again after {outcome}: its body comes from a "
-            f"{source} that {why}. Give it bytes or a seekable file, or put the retry "
+            f"{endpoint} was not called again after {outcome}: its body, {source!r}, "
+            f"{why}. Give it bytes or a seekable file, or put the retry "
             "around what makes the body."
         )
 

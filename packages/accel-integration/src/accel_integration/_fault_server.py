@@ -145,7 +145,7 @@ class FaultServer:
         self.play(*faults or [Fault.ok()], cycle=cycle)
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
-        self._connections: set[asyncio.Task[Any]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
@@ -175,37 +175,44 @@ class FaultServer:
         loop = self._loop
         asyncio.set_event_loop(loop)
         server = loop.run_until_complete(
-            asyncio.start_server(self._serve, "127.0.0.1", 0)
+            asyncio.start_server(self._connect, "127.0.0.1", 0)
         )
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         loop.run_forever()
-        server.close()
-        # A connection that hangs would keep the loop from closing.
-        for connection in self._connections:
-            connection.cancel()
-        loop.run_until_complete(
-            asyncio.gather(*self._connections, return_exceptions=True)
-        )
+        loop.run_until_complete(self._hang_up(server))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+
+    async def _hang_up(self, server: asyncio.Server) -> None:
+        """Drop every connection, those included that are being accepted right now."""
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for connection, writer in self._connections.items():
+                # What nobody reads would keep one that is closed in order.
+                writer.transport.abort()
+                connection.cancel()
+            await asyncio.wait(tasks)
+        # Not before: a connection that was accepted must find the server open.
+        server.close()
+
+    def _connect(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        # Not a coroutine, which might never begin, and so never close what it got.
+        connection = self._loop.create_task(self._serve(reader, writer))
+        self._connections[connection] = writer
+        connection.add_done_callback(self._connections.pop)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
         try:
             while await self._answer(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # The client has left, or the server stops.
-        finally:
             writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            await writer.wait_closed()
+        except (OSError, asyncio.IncompleteReadError):
+            writer.transport.abort()  # The client has left.
 
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 from accel_integration._context import EXCHANGE
 from accel_integration._errors import BodySpentError
@@ -20,11 +20,22 @@ IN_USE = "is being read by another attempt"
 
 
 class Once(Iterator[Any]):
-    """An iterator that knows whether anybody has begun to read it."""
+    """An iterator that knows whether anybody has begun to read it.
 
-    def __init__(self, source: Any) -> None:
+    Clients send again by themselves, for a login or a redirection: those that know that
+    a generator is spent take ours for something else.
+    """
+
+    def __init__(self, source: Any, spent: Callable[[], BodySpentError]) -> None:
         self.source = source
-        self.begun = False
+        self.begun = self._iterated = False
+        self._spent = spent
+
+    def __iter__(self) -> Self:
+        if self._iterated and self.begun:
+            raise self._spent()
+        self._iterated = True
+        return self
 
     def __next__(self) -> Any:
         self.begun = True
@@ -40,9 +51,16 @@ class Once(Iterator[Any]):
 class AsyncOnce(AsyncIterator[Any]):
     """An async iterator that knows whether anybody has begun to read it."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, source: Any, spent: Callable[[], BodySpentError]) -> None:
         self.source = source
-        self.begun = False
+        self.begun = self._iterated = False
+        self._spent = spent
+
+    def __aiter__(self) -> Self:
+        if self._iterated and self.begun:
+            raise self._spent()
+        self._iterated = True
+        return self
 
     async def __anext__(self) -> Any:
         self.begun = True
@@ -143,10 +161,10 @@ class Bodies:
             if is_readable(value):
                 self._files.append(File(value))
         elif hasattr(value, "__next__"):
-            value = Once(value)
+            value = Once(value, functools.partial(self._error, value, ITERATED))
             self._iterators.append(value)
         elif hasattr(value, "__anext__"):
-            value = AsyncOnce(value)
+            value = AsyncOnce(value, functools.partial(self._error, value, ITERATED))
             self._iterators.append(value)
         return value
 
