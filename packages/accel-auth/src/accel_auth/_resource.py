@@ -86,17 +86,7 @@ class ResourceServer:
         if not _ASYMMETRIC.issuperset(algorithms):
             raise ValueError(f"`algorithms` must be asymmetric: {sorted(algorithms)}")
         self.issuer = issuer
-        timeout = seconds(options.get("timeout", 5))
-        fetch = options.get("fetch") or https_fetch(timeout, options.get("ssl_context"))
-        self._keys = RemoteKeys(
-            jwks_url,
-            fetch,
-            algorithms=algorithms,
-            max_age=seconds(options.get("max_age", 600)),
-            cooldown=seconds(options.get("cooldown", 30)),
-            stale_if_error=seconds(options.get("stale_if_error", 3600)),
-            clock=options.get("monotonic", time.monotonic),
-        )
+        self._keys = _remote_keys(jwks_url, algorithms, options)
         policy = ClaimsPolicy(
             required=("exp", "iat", "sub", *as_list(options.get("required", ()))),
             issuer=issuer,
@@ -138,3 +128,19 @@ class ResourceServer:
 
     async def authenticate_cookie(self, conn: HTTPConnection) -> None:
         """Accept no cookie: an external issuer sets none here."""
+
+
+def _remote_keys(
+    url: str, algorithms: list[str], options: ResourceOptions
+) -> RemoteKeys:
+    timeout = seconds(options.get("timeout", 5))
+    fetch = options.get("fetch") or https_fetch(timeout, options.get("ssl_context"))
+    return RemoteKeys(
+        url,
+        fetch,
+        algorithms=algorithms,
+        max_age=seconds(options.get("max_age", 600)),
+        cooldown=seconds(options.get("cooldown", 30)),
+        stale_if_error=seconds(options.get("stale_if_error", 3600)),
+        clock=options.get("monotonic", time.monotonic),
+    )

@@ -55,6 +55,9 @@ class OAuthError(BaseModel):
     detail: str
 
 
+_REFUSAL: dict[str, Any] = {"model": OAuthError}
+
+
 class _YieldingRoute(APIRoute):
     """A route that lets a route of the app's own on the same path win."""
 
@@ -101,15 +104,11 @@ def _bound(endpoint: Endpoint, auth: AppAuth) -> Callable[[Request], Any]:
 def issuer_router(auth: AppAuth) -> APIRouter:
     """Return the routes of *auth*; each gives way to a route of the app's own."""
     router = APIRouter(prefix=auth.prefix, tags=["auth"], route_class=_YieldingRoute)
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": OAuthError} for status in (400, 401, 422, 429, 503)
-    }
-
     router.post(
         "/token",
         summary="Log in, or refresh a login",
         response_model=Token,
-        responses=refusals,
+        responses=dict.fromkeys((400, 401, 422, 429, 503), _REFUSAL),
         openapi_extra=form_docs(PASSWORD_FORM),
     )(_bound(_token, auth))
     router.post(
@@ -120,7 +119,7 @@ def issuer_router(auth: AppAuth) -> APIRouter:
     router.post(
         "/token/introspect",
         summary="Describe a token",
-        responses={401: {"model": OAuthError}},
+        responses={401: _REFUSAL},
         openapi_extra=form_docs(TOKEN_FORM),
     )(_bound(_introspect, auth))
 
