@@ -63,6 +63,7 @@ def upsert_rows(
             _column(mapper, n): statement.excluded[_column(mapper, n).key]
             for n in setting
         }
+        # ON CONFLICT runs no `onupdate=`, and counts no version.
         fresh |= _on_update(mapper, fresh)
         statement = statement.on_conflict_do_update(index_elements=target, set_=fresh)
     else:

@@ -113,6 +113,7 @@ def _delete(session: Session, instances: list[object]) -> None:
         # A marked row still refers to its children, so they stay.
         return
     hard = [x for x in instances if id(x) not in soft]
+    # An unloaded collection of links would be loaded row by row, in the flush.
     load_deep(session, hard, _LINKS)
     _cut_circles(session, hard)
     for instance in hard:

@@ -126,8 +126,10 @@ def _direct_shape(r: RelationshipProperty[Any]) -> _Shape:
     remote = tuple(right for _, right in pairs)
     if r.direction is RelationshipDirection.ONETOMANY:
         return _Shape("one-to-many", local, remote, names, _back(r))
+    # A join on another unique column cannot be answered by the identity map.
     if set(remote) != set(r.mapper.primary_key):
         return _GENERAL
+    # The identity map wants the parts in the order of the primary key.
     order = [remote.index(column) for column in r.mapper.primary_key]
     ordered = tuple(local[i] for i in order)
     return _Shape("many-to-one", ordered, r.mapper.primary_key)
@@ -277,6 +279,7 @@ class _Loader:
         old = {id(x): x for x in objects if id(x) in self._stale}
         if not old:
             return
+        # Once is enough: what is fresh may be met again in a later wave.
         self._stale.difference_update(old)
         for mapper, group in _by_mapper(old.values()):
             for chunk in chunks(mapper.primary_key_from_instance(x) for x in group):

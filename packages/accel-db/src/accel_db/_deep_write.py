@@ -237,6 +237,7 @@ class _Writer:
         self, r: RelationshipProperty[Any], nodes: Sequence[Node], instance: Any
     ) -> None:
         current = _current(instance, r)
+        # Keyed by object, so that a link that is given twice is written once.
         wanted = {id(x): x for x in map(self._linked, nodes)}
         gone = [x for x in current if id(x) not in wanted]
         held = set(map(id, current))
@@ -336,6 +337,7 @@ def _remote_names(r: RelationshipProperty[Any]) -> Iterable[str]:
 
 
 def _current(instance: Any, r: RelationshipProperty[Any]) -> list[Any]:
+    # Of a new object this makes the empty collection; others are loaded by now.
     getattr(instance, r.key)
     return list(related(instance, r))
 
@@ -347,6 +349,7 @@ def _replace(
         if gone or new:
             setattr(instance, r.key, new[0] if new else None)
         return
+    # It knows lists, sets and dicts alike, and tells backrefs of the change.
     adapter: Any = collection_adapter(getattr(instance, r.key))
     for child in gone:
         adapter.remove_with_event(child)

@@ -122,12 +122,14 @@ class Telemetry:
         self, connection: Connection, statement: str, *, many: bool, error: str | None
     ) -> None:
         now = self._clock()
+        # Whoever subscribed while a statement ran has no start to count from.
         duration = now - connection.info.pop(_STARTED, now)
         self._publish(QueryExecuted(statement, duration, many, error))
         if duration >= self.slow_query:
             self._publish(SlowQuery(statement, duration, self.slow_query))
 
     def _publish(self, what: Event) -> None:
+        # A copy: a subscriber may leave while it is called.
         for subscriber in list(self._subscribers):
             try:
                 subscriber(what)

@@ -23,6 +23,7 @@ AFTER_RESPONSE = "fastapi_inner_astack"
 
 def http_connection() -> Any:
     """Return Starlette's class of a connection, if something has imported Starlette."""
+    # Importing it here would make it a dependency.
     starlette = sys.modules.get("starlette.requests")
     return getattr(starlette, "HTTPConnection", Any)
 
@@ -39,6 +40,7 @@ def after_response(request: Any) -> AsyncExitStack | None:
 
 def _stack(request: Any, key: str) -> AsyncExitStack | None:
     stack = getattr(request, "scope", {}).get(key)
+    # Other versions of FastAPI may keep something else under the key.
     return stack if isinstance(stack, AsyncExitStack) else None
 
 
@@ -47,6 +49,7 @@ async def in_thread(function: Callable[[], R]) -> R:
 
     The caller closes what *function* uses, so it must never still be running.
     """
+    # As `asyncio.to_thread` does: `acting_as` and trackers follow into the thread.
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(None, context.run, function)

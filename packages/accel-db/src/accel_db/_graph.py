@@ -60,6 +60,7 @@ def parse(
         return Node(mapper, path, instance=data)
     if not has_fields(data):
         return Node(mapper, path, key=key_of(mapper, data))
+    # What is given is written; defaults of a schema only count if the row is new.
     given = as_mapping(data, path=path, partial=True)
     everything = as_mapping(data, path=path, partial=False)
     node = Node(_concrete(mapper, everything), path)

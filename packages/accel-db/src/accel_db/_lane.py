@@ -39,8 +39,10 @@ def may_insert(session: Session, instance: object) -> bool:
 
 def may_update(session: Session, mapper: Mapper[Any], names: Iterable[str]) -> bool:
     """Tell whether setting *names* is one UPDATE that no listener must see."""
+    # With joined inheritance one row is one statement per table.
     if len(mapper.tables) != 1 or mapper.polymorphic_on is not None:
         return False
+    # A lock compares with the row as it was read, and validators need an object.
     if mapper.version_id_col is not None or mapper.validators:
         return False
     if _listens(session, mapper, "update"):
@@ -56,6 +58,7 @@ def may_delete(session: Session, mapper: Mapper[Any]) -> bool:
         len(mapper.tables) == 1
         and mapper.version_id_col is None
         and not _listens(session, mapper, "delete")
+        # Children and links need statements of their own, or cascades in Python.
         and all(r.direction.name == "MANYTOONE" for r in mapper.relationships)
     )
 

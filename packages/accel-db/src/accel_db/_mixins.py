@@ -41,6 +41,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         if value.tzinfo is None:
             raise ValueError("a naive datetime names no moment; give it a tzinfo")
         value = value.astimezone(dt.UTC)
+        # SQLite stores text without a zone, so it must be the text of UTC.
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(
@@ -105,6 +106,7 @@ def acting_as(actor: str | None) -> Iterator[None]:
 
 def hide_deleted(state: ORMExecuteState) -> None:
     """Leave soft-deleted rows out of a query, and out of reach of a statement."""
+    # A refresh must find its row even if that was marked meanwhile.
     if state.is_column_load or state.is_insert or not state.is_orm_statement:
         return
     if state.execution_options.get(INCLUDE_DELETED, False):

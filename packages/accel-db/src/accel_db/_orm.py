@@ -186,6 +186,7 @@ class Orm(UnitsOfWork):
 
     def count(self, statement: Select[Any]) -> int:
         """Return how many rows *statement* would find."""
+        # An order costs a sort, and changes no count.
         rows = with_coerced_binds(statement).order_by(None).subquery()
         query = select(func.count()).select_from(rows)
         return self._read(

@@ -102,6 +102,7 @@ def cursor_page(
         raise InvalidPayload("statement", "a cursor needs a query for one model")
     _check_size(size)
     orders = list(_orders(mapper, order_by))
+    # An order of its own would contradict the condition of the cursor.
     query = statement.order_by(None)
     query = query.order_by(*(clause for x in orders for clause in x.clauses()))
     if cursor:
@@ -166,6 +167,7 @@ def _plain(value: Any) -> Any:
 
 
 def _decode(cursor: str, orders: list[_Order]) -> list[Any]:
+    # Before it is decoded: anyone may send it.
     if len(cursor) > _LONGEST_CURSOR:
         raise InvalidCursor
     try:

@@ -21,6 +21,7 @@ def as_mapping(data: Any, *, path: str, partial: bool) -> dict[str, Any]:
     if isinstance(data, Mapping):
         return dict(data)
     if (fields := getattr(type(data), "model_fields", None)) is not None:
+        # A PATCH must tell a field that was sent as None from one that was left out.
         given = data.model_fields_set
         everything = {name: getattr(data, name) for name in fields}
         return {

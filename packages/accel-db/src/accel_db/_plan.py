@@ -36,6 +36,7 @@ def plan_for(deep: Deep, mapper: Mapper[Any] | None = None) -> Plan | None:
         return _EVERYTHING
     if deep is False or deep is None:
         return None
+    # After `True`, which is an int, too.
     if isinstance(deep, int):
         return _Depth(deep) if deep > 0 else None
     if isinstance(deep, type):
@@ -133,6 +134,7 @@ def _nested_models(model: Hashable) -> list[tuple[list[str], type[Any] | None]]:
         raise InvalidPayload("deep", f"{model!r} is no pydantic model")
     found = []
     for name, field in fields.items():
+        # With `from_attributes` pydantic reads the attribute that an alias names.
         aliases = [field.validation_alias, field.alias]
         names = [name, *(x for x in aliases if isinstance(x, str))]
         nested = next(_models_in(field.annotation), None)

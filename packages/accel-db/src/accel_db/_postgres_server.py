@@ -73,6 +73,7 @@ def postgres_server(settings: Mapping[str, str] | None = None) -> Iterator[str]:
             *("--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8"),
             "--no-sync",
         )
+        # Somebody may take it before the server does: then the start fails, and says so.
         port = _free_port()
         options = {
             **_FAST,

@@ -75,4 +75,5 @@ def _retry_async(
 
 
 def _pause(delay: float, attempt: int) -> float:
+    # Those that lost against each other must not meet again.
     return random.uniform(0, delay * 2 ** (attempt - 1))  # noqa: S311  # no secret

@@ -15,6 +15,7 @@ def roll_back(session: Session) -> None:
     again when they are next looked at, so that one conflict would make everything
     unusable that was read before.
     """
+    # Before the rollback, which forgets both the values and who was written.
     kept = _untouched(session)
     session.rollback()
     for instance, values in kept:

@@ -149,6 +149,7 @@ class SharedConnection:
             point.ended = True
             self._settle()
             return
+        # Rolling back to a savepoint keeps it open, so it is released as well.
         self._run(f"ROLLBACK TO SAVEPOINT {point.name}")
         self._run(f"RELEASE SAVEPOINT {point.name}")
         del self._open[index:]

@@ -22,6 +22,7 @@ def empty_tables(
         return emptied
     quoted = [connection.dialect.identifier_preparer.format_table(t) for t in tables]
     if connection.dialect.name == "postgresql":
+        # Checks of a DELETE come at once, those of one TRUNCATE for all its tables.
         if circular:
             statement = f"TRUNCATE {', '.join(quoted)}"
         else:
@@ -29,6 +30,7 @@ def empty_tables(
             statement = f"DO $accel$ BEGIN {deletes}; END $accel$"
         connection.exec_driver_sql(statement)
         return emptied
+    # In a circle of tables no order is right: let SQLite check at the commit.
     connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
     for name in quoted:
         connection.exec_driver_sql(f"DELETE FROM {name}")  # noqa: S608  # quoted names of our own tables

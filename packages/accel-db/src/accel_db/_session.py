@@ -39,6 +39,7 @@ class ManagedSession(Session):
             return bind
         if self.bind is not None:
             return super().get_bind(mapper, clause=clause, **kwargs)
+        # `LoudAttribute` makes it a `NotLoaded`, before a connection is taken for nothing.
         if self.asynchronous and not in_greenlet():
             raise MissingGreenlet("The session was used outside of `await`.")
         read = self._may_read_replica(clause)

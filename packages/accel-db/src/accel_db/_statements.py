@@ -53,6 +53,7 @@ def next_version(mapper: Mapper[Any]) -> dict[Any, Any]:
     if column is None or generator is False:
         return {}
     attribute = mapper.get_property_by_column(column).key
+    # In SQL, since the statement may reach rows of several versions.
     if isinstance(column.type, sa.Integer):
         return {attribute: column + 1}
     return {attribute: generator(None)}

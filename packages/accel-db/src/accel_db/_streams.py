@@ -22,4 +22,5 @@ def stream_plan(
         if plan is not None:
             load_deep(session, objects, plan)
 
+    # `yield_per` makes the drivers use a cursor of the server.
     return with_coerced_binds(statement), {"yield_per": batch}, load

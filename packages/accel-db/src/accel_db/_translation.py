@@ -92,6 +92,7 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
         return None
     if (state := sqlstate(exc)) is not None:
         return _from_sqlstate(state, exc, metadata)
+    # SQLAlchemy found the connection dead, whatever the driver calls the error.
     if exc.connection_invalidated:
         return Unavailable()
     if isinstance(exc, DataError):
@@ -231,6 +232,7 @@ def _columns_of(table: Table, name: str) -> tuple[str, ...]:
 
 def _unreachable(exc: DBAPIError) -> DatabaseError | None:
     """Recognise failed connections, which have no state: there was no server to ask."""
+    # Others are mistakes in the statement, and stay as they are.
     if not isinstance(exc, (OperationalError, InterfaceError)):
         return None
     if type(exc.orig).__module__ != "sqlite3":

@@ -188,6 +188,7 @@ def _rows(exported: Iterable[object] | Mapping[Any, object]) -> list[object]:
 def _write(session: Session, exported: Any) -> None:
     rows = _rows(exported)
     session.add_all(rows)
+    # Not only *rows*: their relationships bring others along.
     for row in session.new:
         _read_text(row)
     session.flush()
