@@ -1,8 +1,10 @@
 """What is declared once holds for all endpoints, and arguments are checked first."""
 
+import asyncio
 import base64
 import enum
 import io
+import re
 from collections.abc import Iterator
 from typing import Annotated, BinaryIO
 
@@ -131,6 +133,80 @@ async def test_no_other_host_gets_what_is_declared(shop):
     assert BASIC not in await shop.far()
     assert "from credentials" not in await shop.moved()
     assert BASIC not in await shop.moved()
+
+
+def hmac_of(request, credentials):
+    request.headers["x-signature"] = f"{credentials['KEY']} of {request.url.path}"
+
+
+async def hmac_of_all(request, credentials):
+    body = await request.aread()
+    request.headers["x-signature"] = f"{credentials['KEY']} of {len(body)} bytes"
+
+
+def declare_with(auth, func):
+    integration = IntegrationHTTP("Signed", auth=auth)
+    endpoint = integration.endpoint("post", "/signed")(func)
+    body = {"integration": integration, "call": endpoint}
+    return type("Signed", (EndpointsDeclaration,), body)
+
+
+async def post_form(api: ApiHTTP) -> list[str]:
+    files = {"file": io.BytesIO(b"x" * 100)}
+    return (await api.client.post(str(api.url), files=files)).json()
+
+
+def post_sync(api: ApiHTTP) -> list[str]:
+    return api.client.post(str(api.url), json={}).json()
+
+
+async def test_signature_may_depend_on_the_credentials_and_the_whole_body(library):
+    async with library.AsyncClient(transport=echo(library)) as client:
+        shop = declare_with(hmac_of_all, post_form)("http://it", {"KEY": "k"}, client)
+
+        *_, signature = await shop.call()
+
+    assert re.fullmatch(r"k of \d{3} bytes", signature)
+
+
+def test_sync_signature_gets_the_credentials_too(library):
+    with library.Client(transport=echo(library)) as client:
+        shop = declare_with(hmac_of, post_sync)("http://it", {"KEY": "k"}, client)
+
+        assert shop.call()[-1] == "k of /signed"
+
+
+def test_async_signature_of_a_sync_endpoint_is_refused(library):
+    with library.Client(transport=echo(library)) as client:
+        shop = declare_with(hmac_of_all, post_sync)("http://it", {"KEY": "k"}, client)
+
+        with pytest.raises(TypeError, match="cannot await its `auth=`"):
+            shop.call()
+
+
+def test_headers_that_nobody_would_await_are_refused():
+    async def headers(credentials):
+        return {}
+
+    with pytest.raises(TypeError, match='"headers" must be a sync function'):
+        IntegrationHTTP("It", headers=headers)
+
+
+@pytest.mark.parametrize("auth", [hmac_of, hmac_of_all])
+def test_signature_stays_when_a_redirection_leads_away(library, auth):
+    shop = declare_with(auth, post_form)("http://here", {"KEY": "k"})
+    prepare = Shop.integration.extras.changed(None, auth).for_call(shop)
+    with library.Client() as client:
+        here = client.build_request("POST", "http://here/a", json={})
+        pending = prepare(here)
+        if pending is not None:
+            asyncio.run(pending)
+        there = client.build_request("POST", "http://there", headers=here.headers)
+
+    prepare(there)
+
+    assert here.headers["x-signature"].startswith("k of")
+    assert "x-signature" not in there.headers
 
 
 @pytest.mark.parametrize(
@@ -367,3 +443,14 @@ async def test_callers_do_not_fill_the_memory():
             await used.thing()
 
     assert len(used.stats_of(endpoint_of(Used.thing)).used_by) == 50
+
+
+async def test_answer_survives_a_caller_that_cannot_be_told(caplog):
+    used = Used("http://used.test")
+
+    with called_by(lambda: 1 / 0):
+        assert await used.thing() == 1
+
+    assert "A function given to `called_by` failed." in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert used.stats_of(endpoint_of(Used.thing)).calls == 1

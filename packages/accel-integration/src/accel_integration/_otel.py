@@ -1,7 +1,9 @@
 """Events as metrics and spans of OpenTelemetry."""
 
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from accel_integration._events import (
     BreakerChanged,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["export_otel"]
 
 SCOPE = "accel_integration"
+PORTS = {"http": 80, "https": 443}
 
 
 def export_otel(
@@ -32,7 +35,9 @@ def export_otel(
 
     There are a histogram `accel.integration.call.duration` in seconds, counters
     `accel.integration.retries`, `.rejections` and `.breaker.changes`, and one span for
-    each call. Without a provider those of the process are used.
+    each call. Attributes and status go by the semantic conventions of HTTP clients: a
+    call that raises is an error, and so is one whose last answer has a status of 400
+    or more. Without a provider those of the process are used.
 
     Raises:
         ModuleNotFoundError: The extra is missing.
@@ -84,7 +89,8 @@ def add_span(tracer: Any, event: CallFinished, attributes: dict[str, Any]) -> No
         attributes=attributes,
         start_time=end - int(event.duration * 1e9),
     )
-    if span.is_recording() and event.error is not None:
+    if span.is_recording() and "error.type" in attributes:
+        # What a status means needs no description.
         span.set_status(Status(StatusCode.ERROR, event.error))
     span.end(end)
 
@@ -93,23 +99,36 @@ def call_attributes(event: CallFinished) -> dict[str, Any]:
     """Return what to tell apart calls by, named as the conventions have it."""
     attributes = {
         "accel.integration": event.integration,
-        "accel.endpoint": event.endpoint,
         "http.request.method": event.method,
-        "server.address": event.origin.partition("://")[2],
+        **place_attributes(event),
         "http.response.status_code": event.status,
-        "error.type": event.error,
+        "error.type": event.error or error_status(event.status),
     }
     return {name: value for name, value in attributes.items() if value is not None}
 
 
 def event_attributes(event: Event) -> dict[str, Any]:
     """Return what to tell apart other events by."""
-    attributes: dict[str, Any] = {
-        "accel.endpoint": event.endpoint,
-        "server.address": event.origin.partition("://")[2],
-    }
+    attributes = place_attributes(event)
     if isinstance(event, CallRejected):
         attributes["accel.reason"] = event.reason
     if isinstance(event, BreakerChanged):
         attributes["accel.state"] = event.new
     return attributes
+
+
+def place_attributes(event: Event) -> dict[str, Any]:
+    """Return which endpoint *event* is about, and where that is."""
+    server = urlsplit(event.origin)
+    port = server.port or PORTS.get(server.scheme)
+    attributes: dict[str, Any] = {
+        "accel.endpoint": event.endpoint,
+        "server.address": server.hostname or "",
+    }
+    return attributes if port is None else {**attributes, "server.port": port}
+
+
+def error_status(status: int | None) -> str | None:
+    """Return *status* as the type of an error, if a client takes it for one."""
+    is_error = status is not None and status >= HTTPStatus.BAD_REQUEST
+    return str(status) if is_error else None

@@ -1,6 +1,8 @@
 """Events as metrics of Prometheus."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from accel_integration._events import (
     BreakerChanged,
@@ -14,11 +16,15 @@ from accel_integration._integration import IntegrationHTTP
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
 
 __all__ = ["export_prometheus"]
 
 PLACE = ("endpoint", "origin")
 STATES = ("closed", "half_open", "open", "isolated")
+
+# A registry takes metrics of one name once, so all exports to it share them.
+collectors_of: "WeakKeyDictionary[CollectorRegistry, Collectors]" = WeakKeyDictionary()
 
 
 def export_prometheus(
@@ -29,6 +35,7 @@ def export_prometheus(
     There are a histogram `accel_integration_call_seconds`, counters
     `accel_integration_retries_total` and `accel_integration_rejections_total`, and a
     gauge `accel_integration_breaker_state` that is 1 for the present state of a circuit.
+    Several exports to one registry share them, and the last that stops removes them.
     With several workers, `prometheus_client` needs its multiprocess mode.
 
     Raises:
@@ -39,46 +46,55 @@ def export_prometheus(
     except ModuleNotFoundError as exc:
         msg = 'Install it with: pip install "accel-integration[prometheus]"'
         raise ModuleNotFoundError(msg) from exc
-    collectors = Collectors(REGISTRY if registry is None else registry)
-    stops = [integration.subscribe(collectors.listen) for integration in integrations]
+    registry = REGISTRY if registry is None else registry
+    if (collectors := collectors_of.get(registry)) is None:
+        collectors = Collectors()
+        registry.register(collectors)
+        collectors_of[registry] = collectors
+    export = object()
+    collectors.follow(export, integrations)
 
     def stop() -> None:
-        for unsubscribe in (*stops, collectors.unregister):
-            unsubscribe()
+        # It may be stopped twice, and others may still export to the same metrics.
+        if collectors.leave(export):
+            del collectors_of[registry]
+            registry.unregister(collectors)
 
     return stop
 
 
 class Collectors:
-    """The metrics in one registry."""
+    """The metrics in one registry, which it collects from here."""
 
-    def __init__(self, registry: "CollectorRegistry") -> None:
+    def __init__(self) -> None:
         from prometheus_client import Counter, Gauge, Histogram
 
-        self._registry = registry
+        # Which exports there are, and of what.
+        self._exports: dict[object, tuple[IntegrationHTTP, ...]] = {}
+        self._stops: dict[IntegrationHTTP, Unsubscribe] = {}
         self._seconds = Histogram(
             "accel_integration_call_seconds",
             "How long calls of endpoints take, all attempts included",
             ("integration", *PLACE, "status", "error"),
-            registry=registry,
+            registry=None,
         )
         self._retries = Counter(
             "accel_integration_retries",
             "Attempts after the first one",
             PLACE,
-            registry=registry,
+            registry=None,
         )
         self._rejections = Counter(
             "accel_integration_rejections",
             "Calls refused without being made",
             (*PLACE, "reason"),
-            registry=registry,
+            registry=None,
         )
         self._breaker = Gauge(
             "accel_integration_breaker_state",
             "1 for the present state of a circuit",
             (*PLACE, "state"),
-            registry=registry,
+            registry=None,
         )
 
     def listen(self, event: Event) -> None:
@@ -96,12 +112,28 @@ class Collectors:
             for state in STATES:
                 self._breaker.labels(*where, state).set(state == event.new)
 
-    def unregister(self) -> None:
-        """Take the metrics out of their registry."""
-        for collector in (
-            self._seconds,
-            self._retries,
-            self._rejections,
-            self._breaker,
-        ):
-            self._registry.unregister(collector)
+    def collect(self) -> "Iterable[Metric]":
+        """Return all metrics, as a registry asks for them."""
+        for metric in (self._seconds, self._retries, self._rejections, self._breaker):
+            yield from metric.collect()
+
+    # By their names a registry refuses metrics of others that are called the same.
+    describe = collect
+
+    def follow(self, export: object, integrations: tuple[IntegrationHTTP, ...]) -> None:
+        """Count what happens to *integrations*, once however often it is exported."""
+        self._exports[export] = integrations
+        for integration in integrations:
+            if integration not in self._stops:
+                self._stops[integration] = integration.subscribe(self.listen)
+
+    def leave(self, export: object) -> bool:
+        """Count no longer for *export*; tell whether it was the last one."""
+        if self._exports.pop(export, None) is None:
+            return False
+        wanted = {
+            each for integrations in self._exports.values() for each in integrations
+        }
+        for integration in self._stops.keys() - wanted:
+            self._stops.pop(integration)()
+        return not self._exports

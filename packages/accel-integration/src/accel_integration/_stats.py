@@ -1,5 +1,6 @@
 """What endpoints have been through since the process started."""
 
+import logging
 import math
 import time
 from collections import deque
@@ -17,6 +18,8 @@ __all__ = ["EndpointStats"]
 REMEMBERED = 500
 # Routes are few; what is not one of them must not fill the memory.
 MOST_CALLERS = 50
+
+logger = logging.getLogger("accel_integration")
 
 
 class EndpointStats:
@@ -50,8 +53,7 @@ class EndpointStats:
             self.last_status = exchange.status
         self.last_request = exchange.request or self.last_request
         self._recent.append((duration, error is not None))
-        if (caller := CALLER.get()) is not None and (name := caller()) is not None:
-            self._note_caller(name)
+        self._note_caller()
         if error is None:
             return
         self.errors += 1
@@ -61,7 +63,17 @@ class EndpointStats:
         self.last_error = type(error).__name__
         self.last_error_at = time.time()
 
-    def _note_caller(self, name: str) -> None:
+    def _note_caller(self) -> None:
+        if (caller := CALLER.get()) is None:
+            return
+        try:
+            name = caller()
+        except Exception:
+            # The request was made, and whoever made it needs its answer.
+            logger.exception("A function given to `called_by` failed.")
+            return
+        if name is None:
+            return
         if name in self.used_by or len(self.used_by) < MOST_CALLERS:
             self.used_by[name] = self.used_by.get(name, 0) + 1
 
