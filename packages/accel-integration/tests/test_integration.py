@@ -843,3 +843,64 @@ async def test_strategies_of_an_integration_are_around_all_of_its_endpoints():
     assert isinstance(first, sp.Fallback)
     assert second is breaker
     assert isinstance(third, sp.RetryPattern)
+
+
+# Clients -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_client_of_the_other_kind_is_refused(library):
+    class Both(EndpointsDeclaration):
+        integration = IntegrationHTTP("Both")
+
+        @integration.endpoint("get", "/a")
+        async def wait(api: ApiHTTP) -> Any:
+            return await get(api)
+
+        @integration.endpoint("get", "/a")
+        def stay(api: ApiHTTP) -> Any:
+            return api.client.get(str(api.url)).json()
+
+    async with library.AsyncClient() as client:
+        with pytest.raises(TypeError, match="with a sync client for it"):
+            Both("http://it", client=client).stay()
+    with library.Client() as client:
+        with pytest.raises(TypeError, match="with an async client for it"):
+            await Both("http://it", client=client).wait()
+        with pytest.raises(TypeError, match="with an async client for it"):
+            await Both("http://it", client=library.Client).wait()
+
+
+async def limits_of(client, seconds, **options):
+    """Return the limits of a request that an endpoint would send by *client*."""
+    request = client.build_request("GET", "http://it", **options)
+
+    # An endpoint knows its deadline from the start.
+    async def call(api):
+        await client.event_hooks["request"][0](request)
+
+    await (sp.Timeout(seconds)(call) if seconds else call)(None)
+    return {round(limit) for limit in request.extensions["timeout"].values()}
+
+
+async def test_deadline_replaces_the_limits_that_nobody_asked_for():
+    async with declare(Any)("http://it") as it:
+        assert await limits_of(it.client, None) == {5}
+        assert await limits_of(it.client, 20) == {20}
+        assert await limits_of(it.client, 2) == {2}
+        assert await limits_of(it.client, 20, timeout=7) == {7}
+        assert await limits_of(it.client, 20, timeout=None) == {20}
+
+
+async def test_limits_of_a_client_of_ones_own_stay():
+    async with httpx.AsyncClient(timeout=7) as client:
+        it = declare(Any)("http://it", client=client)
+
+        assert await limits_of(it.client, 20) == {7}
+        assert await limits_of(it.client, 2) == {2}
+
+
+async def test_entering_a_declaration_opens_its_client():
+    it = declare(Any)("http://it")
+    async with it:
+        assert it._pool._async

@@ -20,6 +20,21 @@ SYNC_GRACE = 0.005
 TIMEOUTS = ("connect", "read", "write", "pool")
 
 
+class Unasked(float):
+    """A limit of a client that nobody has asked for: any deadline replaces it."""
+
+
+# The default of httpx, in seconds.
+USUAL_LIMIT = Unasked(5)
+
+
+KINDS = ("an async", "a sync")
+OTHER_KIND = (
+    "Cannot call {0} endpoint by the client that was passed, {1} one, whose settings it "
+    "would miss: make another instance of the declaration with {0} client for it."
+)
+
+
 class ClientPool:
     """The clients of one declaration.
 
@@ -49,6 +64,11 @@ class ClientPool:
                 client = self._async[loop] = self._new("AsyncClient", wants_async=True)
         return client
 
+    def open(self) -> None:
+        """Make the client of the running loop, which takes its time, if it is ours."""
+        if self._source is None:
+            self.for_loop()
+
     def for_threads(self) -> Any:
         """Return the client of sync endpoints, which threads may share."""
         if self._given and not self._given_async:
@@ -77,14 +97,15 @@ class ClientPool:
             client.close()
 
     def _new(self, kind: str, *, wants_async: bool) -> Any:
-        if self._source is not None and not self._given:
-            client = self._source()
+        if self._source is not None:
+            client = self._source if self._given else self._source()
             if is_async_client(client) is wants_async:
                 return watch_client(client)
+            raise TypeError(OTHER_KIND.format(*KINDS[:: 1 if wants_async else -1]))
         # Imported late, so that stability patterns alone never pay for it.
         import httpx
 
-        return watch_client(getattr(httpx, kind)())
+        return watch_client(getattr(httpx, kind)(timeout=USUAL_LIMIT))
 
 
 def _is_factory(source: Any) -> bool:
@@ -129,11 +150,29 @@ async def note_async(response: Any) -> None:
     note_sync(response)
 
 
-def prepare_sync(request: Any, grace: float = SYNC_GRACE) -> None:
+def prepare_sync(request: Any) -> None:
     """Add what is declared; let no phase take longer than the time that is left."""
+    add_extras(request)
+    limit_request(request, SYNC_GRACE)
+
+
+async def prepare_async(request: Any) -> None:
+    """Add what is declared; let no phase take longer than the time that is left."""
+    if (pending := add_extras(request)) is not None:
+        await pending
+    limit_request(request, GRACE)
+
+
+def add_extras(request: Any) -> Any:
+    """Add what the endpoint of the call in progress declares to *request*."""
     exchange = EXCHANGE.get()
-    if exchange is not None and exchange.prepare is not None:
-        exchange.prepare(request)
+    if exchange is None or exchange.prepare is None:
+        return None
+    return exchange.prepare(request)
+
+
+def limit_request(request: Any, grace: float) -> None:
+    """Let no phase of *request* take longer than the time that is left."""
     if (bodies := BODIES.get()) is not None:
         bodies.check(request)
     if (left := time_left()) is None:
@@ -141,11 +180,12 @@ def prepare_sync(request: Any, grace: float = SYNC_GRACE) -> None:
     left += grace
     limits = request.extensions.get("timeout", {})
     request.extensions["timeout"] = {
-        phase: left if limits.get(phase) is None else min(left, limits[phase])
-        for phase in TIMEOUTS
+        phase: nearer(limits.get(phase), left) for phase in TIMEOUTS
     }
 
 
-async def prepare_async(request: Any) -> None:
-    """Add what is declared; let no phase take longer than the time that is left."""
-    prepare_sync(request, GRACE)
+def nearer(limit: float | None, left: float) -> float:
+    """Return the limit of a phase of a request, if *left* seconds are left for it."""
+    if limit is None or isinstance(limit, Unasked):
+        return left
+    return min(left, limit)

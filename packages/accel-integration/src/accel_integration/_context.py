@@ -72,7 +72,8 @@ class Exchange:
         self.retry_after: str | None = None
         self.request: Request | None = None
         # What adds to each request what its endpoint declares.
-        self.prepare: Callable[[Any], None] | None = None
+        # What it returns, if anything, must be awaited.
+        self.prepare: Callable[[Any], Any] | None = None
         self.attempts = 1
         self.fallbacks = 0
 

@@ -62,8 +62,8 @@ class IntegrationHTTP:
         headers: Headers of all of its requests, or a function that makes them of the
             credentials. They go to the host of the base URL only, and give way to what
             an endpoint sends itself.
-        auth: A user and a password, or a function that signs a request; also sent to
-            that host only.
+        auth: A user and a password, or a function that signs a request, sync or async,
+            which may take the credentials too; also sent to that host only.
         retry_budget: A bound for the retries of all of its endpoints together, for
             each origin apart. A retry with a budget of its own goes by that.
     """
@@ -376,7 +376,7 @@ class OngoingCall:
     ) -> None:
         self.api = api
         self.exchange = Exchange()
-        self.exchange.prepare = endpoint.extras.for_call(api)
+        self.exchange.prepare = endpoint.extras.for_call(api, awaits=endpoint.is_async)
         self._endpoint = endpoint
         self._stats = stats
         self.bodies = bodies
@@ -471,6 +471,7 @@ class EndpointsDeclaration(ApiHTTP):
         self._stats: dict[str, EndpointStats] = {}
 
     async def __aenter__(self) -> Self:
+        self._pool.open()
         return self
 
     async def __aexit__(

@@ -1,16 +1,19 @@
 """What is added to the requests of an integration: headers, and who asks."""
 
 import base64
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias
 
 from accel_integration._api import ApiHTTP, ApiURL
 from accel_integration._masking import is_secret_name
+from accel_integration._parameters import synchronous
+from accel_integration._strategy import is_async
 
 __all__ = ["Auth", "Headers", "RequestExtras"]
 
 Headers: TypeAlias = Mapping[str, str] | Callable[[Any], Mapping[str, str]]
-Auth: TypeAlias = tuple[str, str] | Callable[[Any], object]
+Auth: TypeAlias = tuple[str, str] | Callable[..., object]
 
 
 class RequestExtras:
@@ -18,6 +21,7 @@ class RequestExtras:
 
     def __init__(self, headers: tuple[Headers, ...], auth: Auth | None) -> None:
         for part in headers:
+            synchronous("headers", part)
             if not callable(part) and not isinstance(part, Mapping):
                 msg = (
                     f'"headers" must be a mapping or a function: {type(part).__name__}'
@@ -33,6 +37,9 @@ class RequestExtras:
             raise TypeError(msg)
         self.headers = headers
         self.auth = auth
+        self.is_async = callable(auth) and is_async(auth)
+        if callable(auth):
+            self._sign = with_credentials(auth)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"  # All of it may be secret.
@@ -44,24 +51,30 @@ class RequestExtras:
         more = () if headers is None else (headers,)
         return RequestExtras((*self.headers, *more), auth or self.auth)
 
-    def for_call(self, api: ApiHTTP) -> Callable[[Any], None] | None:
+    def for_call(self, api: ApiHTTP, *, awaits: bool = True) -> "Preparation | None":
         """Return what prepares the requests of one call, or None without any extras."""
         if self.auth is None and not any(self.headers):
             return None
+        return Preparation(self, api, awaits=awaits)
 
-        def prepare(request: Any) -> None:
-            wanted: dict[str, str] = {}
-            for part in self.headers:
-                wanted.update(part(api.credentials) if callable(part) else part)
-            if leads_to(api.url, request.url):
-                self._add(request, wanted)
-                return
-            # A redirection may lead anywhere, and takes the headers along.
-            for name, value in wanted.items():
-                if request.headers.get(name) == value:
-                    del request.headers[name]
+    def wanted(self, credentials: Any) -> dict[str, str]:
+        """Return the headers for a call with these *credentials*."""
+        found: dict[str, str] = {}
+        for part in self.headers:
+            found.update(part(credentials) if callable(part) else part)
+        return found
 
-        return prepare
+    def sign(self, request: Any, credentials: Any) -> Any:
+        """Let *request* say who asks; return what must be awaited for that, or None."""
+        if isinstance(self.auth, tuple):
+            pair = ":".join(self.auth).encode()
+            text = f"Basic {base64.b64encode(pair).decode('ascii')}"
+            request.headers.setdefault("authorization", text)
+            return None
+        if self.auth is None:
+            return None
+        answer = self._sign(request, credentials)
+        return answer if inspect.isawaitable(answer) else None
 
     @property
     def secrets(self) -> list[str]:
@@ -70,18 +83,66 @@ class RequestExtras:
         found = [v for part in fixed for k, v in part.items() if is_secret_name(k)]
         return [*found, self.auth[1]] if isinstance(self.auth, tuple) else found
 
-    def _add(self, request: Any, wanted: Mapping[str, str]) -> None:
+
+class Preparation:
+    """What one call adds to its requests, and takes back from those that lead away."""
+
+    __slots__ = ("_api", "_awaits", "_extras", "_signed")
+
+    def __init__(self, extras: RequestExtras, api: ApiHTTP, *, awaits: bool) -> None:
+        self._extras = extras
+        self._api = api
+        self._awaits = awaits
+        # The headers that a function has set.
+        self._signed: dict[str, str] = {}
+
+    def __call__(self, request: Any) -> Coroutine[Any, Any, None] | None:
+        """Prepare *request*; return what must be awaited for that, or None.
+
+        Raises:
+            TypeError: The request of a sync endpoint has an async signature.
+        """
+        if self._extras.is_async and not self._awaits:
+            msg = "A sync endpoint cannot await its `auth=`: give it a sync function."
+            raise TypeError(msg)
+        wanted = self._extras.wanted(self._api.credentials)
+        if not leads_to(self._api.url, request.url):
+            # A redirection may lead anywhere, and takes the headers along.
+            for name, value in (*wanted.items(), *self._signed.items()):
+                if request.headers.get(name) == value:
+                    del request.headers[name]
+            return None
         for name, value in wanted.items():
             present = request.headers.get(name)
             # What every client says of itself was not meant by anybody.
             if present is None or present == "*/*" or present.startswith("python-"):
                 request.headers[name] = value
-        if isinstance(self.auth, tuple):
-            pair = ":".join(self.auth).encode()
-            text = f"Basic {base64.b64encode(pair).decode('ascii')}"
-            request.headers.setdefault("authorization", text)
-        elif self.auth is not None:
-            self.auth(request)
+        before = dict(request.headers)
+        pending = self._extras.sign(request, self._api.credentials)
+        if pending is not None:
+            return self._when_signed(pending, request, before)
+        self._note(request, before)
+        return None
+
+    async def _when_signed(
+        self, pending: Any, request: Any, before: dict[str, str]
+    ) -> None:
+        await pending
+        self._note(request, before)
+
+    def _note(self, request: Any, before: dict[str, str]) -> None:
+        for name, value in request.headers.items():
+            if before.get(name) != value:
+                self._signed[name] = value
+
+
+def with_credentials(sign: Callable[..., object]) -> Callable[[Any, Any], object]:
+    """Return *sign* as a function of a request and the credentials."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(sign).parameters.values()
+    if len([p for p in parameters if p.kind in kinds]) > 1:
+        return sign
+    return lambda request, _: sign(request)
 
 
 def leads_to(home: ApiURL, url: Any) -> bool:
