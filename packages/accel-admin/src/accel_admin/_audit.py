@@ -43,6 +43,7 @@ class Audit:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call *subscriber* with each event; return what ends that."""
         with self._lock:
+            # A new list, so that another thread may iterate over the old one.
             self._subscribers = [*self._subscribers, subscriber]
 
         def unsubscribe() -> None:
@@ -74,6 +75,7 @@ class Audit:
         """Tell what happened."""
         address = (request.remote_addr or "") if has_request_context() else ""
         event = AuditEvent(name, actor, address, model, key, changes)
+        # `%r` keeps a name that somebody typed on one line of the log.
         logger.info("%s by %r: %s %r", name, actor, model, key)
         for subscriber in self._subscribers:
             try:

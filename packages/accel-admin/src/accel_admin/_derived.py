@@ -100,6 +100,7 @@ def _public(mapper: Mapper[Any]) -> Iterator[ColumnProperty[Any]]:
 
 
 def _is_secret(attribute: ColumnProperty[Any]) -> bool:
+    # An attribute may rename its column: either name gives a secret away.
     names = [attribute.key, *(column.key for column in attribute.columns)]
     return any(looks_secret(name) for name in names if name)
 
@@ -129,5 +130,6 @@ def _is_generated(column: sa.Column[Any]) -> bool:
         return True
     if not column.primary_key:
         return False
+    # A typed key, such as a code, has neither, and somebody must fill it in.
     given = column.default is not None or column.server_default is not None
     return given or column.table.autoincrement_column is column

@@ -53,6 +53,7 @@ class InlineConverter(InlineModelConverter):  # type: ignore[misc]  # Flask-Admi
             name: RelationLoader(name, self.session, mapper.relationships[name].mapper)
             for name in to_one(mapper)
         }
+        # Flask-Admin did this before we named the relations, so it must be done again.
         info._form_ajax_refs = self.process_ajax_refs(info)  # noqa: SLF001  # as Flask-Admin does
         return info
 

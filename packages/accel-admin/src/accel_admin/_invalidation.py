@@ -49,6 +49,7 @@ class Invalidation:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                # A daemon: a cache that hangs must not keep the process from ending.
                 threading.Thread(
                     target=self._loop.run_forever, name="accel-admin", daemon=True
                 ).start()

@@ -27,6 +27,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
 def encode_key(values: Sequence[object]) -> str:
     """Write a primary key as one string; the parts of a composite key by commas."""
     parts = [_write(value) for value in values]
+    # A comma inside of a part is quoted, so that one that is not separates.
     return parts[0] if len(parts) == 1 else ",".join(quote(p, safe="") for p in parts)
 
 

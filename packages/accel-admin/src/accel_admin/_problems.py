@@ -8,6 +8,7 @@ def show_problems(blueprint: Blueprint, title: str, home: str) -> None:
     """Answer the HTTP errors of *blueprint* with a page that leads back *home*."""
 
     def show(exc: HTTPException) -> Response:
+        # Never the text of an exception that is not ours: only HTTP errors get here.
         html = render_template(
             "accel_admin/problem.html", title=title, problem=exc, home=home
         )

@@ -47,6 +47,7 @@ class RelationLoader(AjaxModelLoader):  # type: ignore[misc]  # Flask-Admin is n
         statement = sa.select(self.model).order_by(*keys)
         if query:
             statement = statement.where(self._contains(query.replace("\x00", "")))
+        # PostgreSQL refuses an offset that is negative, or no bigint.
         offset = min(max(offset or 0, 0), 2**31)
         statement = statement.offset(offset).limit(min(max(limit, 1), _MOST))
         return self._session.scalars(statement).all()

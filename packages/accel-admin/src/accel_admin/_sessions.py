@@ -96,6 +96,7 @@ class ServerSessions(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> ServerSession:
         """Return the session that the cookie names, or an empty one."""
         sid = request.cookies.get(self.get_cookie_name(app), "")
+        # A name that we never gave is not even looked up.
         if not _SID.fullmatch(sid):
             return ServerSession(secrets.token_urlsafe(32), {}, known=False)
         try:
@@ -142,6 +143,7 @@ class ServerSessions(SessionInterface):
             return
         session[_SEEN] = now
         value = self._serializer.dumps(dict(session)).encode()
+        # The end of the lifetime may be nearer than the end of the idle time.
         ttl = max(min(self._idle, created + self._lifetime - now), 0.001)
         # A request that overlaps with a logout must not bring the session back.
         self._store.save(_key(session.sid), value, ttl, create=not session.known)

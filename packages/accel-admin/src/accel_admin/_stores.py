@@ -144,6 +144,7 @@ def store_for(client: Any) -> Store:
     if hasattr(client, "load"):
         store: Store = client
         return store
+    # Its calls would return coroutines, and the threads of the panel await none.
     if hasattr(client, "aclose"):
         raise AsyncClient
     return RedisStore(client)

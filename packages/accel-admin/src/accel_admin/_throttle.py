@@ -50,6 +50,7 @@ class LoginThrottle:
         """Count a failure."""
         for name, free, longest in self._rules(username, address):
             failures = self._store.count(f"failures:{name}", self._memory)
+            # Stored for the wait alone, so that a wait that is over leaves nothing behind.
             if failures >= free:
                 pause = min(2.0 ** min(failures - free, 30), longest)
                 until = repr(self._clock() + pause).encode()

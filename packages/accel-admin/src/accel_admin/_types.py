@@ -11,6 +11,7 @@ def python_type(column_type: TypeEngine[Any]) -> type:
         kind: type = column_type.python_type
     except NotImplementedError:
         kind = object
+    # A decorator that does not tell its type has mostly that of what it wraps.
     if kind is object and isinstance(column_type, TypeDecorator):
         return python_type(column_type.impl_instance)
     return kind

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import abort, flash, request
+from flask_admin import expose
 from flask_admin.actions import action
 from flask_admin.model.template import (
     DeleteRowAction,
@@ -190,6 +191,18 @@ class ModelView(EditableForms, AuditedWrites):
     def get_export_value(self, model: Any, name: Any) -> Any:
         """Return a value for a spreadsheet, which must not take it for a formula."""
         return harmless(super().get_export_value(model, name))
+
+    # Flask-Admin collects pages by their decorator, so an override repeats it.
+
+    @expose("/ajax/lookup/")  # type: ignore[untyped-decorator]  # Flask-Admin is not typed
+    def ajax_lookup(self) -> Any:
+        """Answer a search for the other end of a relation, as JSON."""
+        return super().ajax_lookup()
+
+    @expose("/export/<export_type>/")  # type: ignore[untyped-decorator]  # as above
+    def export(self, export_type: str) -> Any:
+        """Send what the list shows as a file, up to `export_max_rows` rows."""
+        return super().export(export_type)
 
     def _export_data(self) -> Any:
         self.admin.audit.tell(

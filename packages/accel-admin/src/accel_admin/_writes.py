@@ -152,6 +152,7 @@ def _text(values: Any) -> str:
 
 def explain(exc: Exception) -> str:
     """Say what is wrong without the statement and its parameters."""
+    # SQLite names columns only, and psycopg has a message without the values.
     if isinstance(exc, IntegrityError):
         diagnosis = getattr(exc.orig, "diag", None)
         reason = getattr(diagnosis, "message_primary", None) or exc.orig
