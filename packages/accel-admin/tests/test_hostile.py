@@ -8,13 +8,15 @@ from accel_admin import (
     Account,
     DuplicateAccount,
     InvalidPath,
+    MemoryStore,
+    StoreUnavailable,
     WeakPassword,
     WeakSecretKey,
     admin_pattern,
 )
 
 from .models import Kinds, Person, db as manager
-from .visitor import HASH, KEY
+from .visitor import HASH, KEY, Visitor
 
 
 @pytest.mark.parametrize(
@@ -136,3 +138,16 @@ def test_one_action_written_as_text_grants_no_other(build):
 
     assert may(clerk, Person, "undelete")
     assert not may(clerk, Person, "delete")
+
+
+def test_a_store_that_goes_away_during_a_login_is_said_to_be_down(sqlite, build):
+    class Failing(MemoryStore):
+        def count(self, key, ttl):
+            raise StoreUnavailable
+
+    visitor = Visitor(build(store=Failing())[0])
+
+    answer = visitor.log_in(password="wrong")
+
+    assert answer.status_code == 503
+    assert "The store of sessions cannot be reached." in answer.text

@@ -1,7 +1,9 @@
 """Pages that tell what went wrong."""
 
 from flask import Blueprint, Response, make_response, render_template
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+
+from accel_admin._errors import StoreUnavailable
 
 
 def show_problems(blueprint: Blueprint, title: str, home: str) -> None:
@@ -14,4 +16,9 @@ def show_problems(blueprint: Blueprint, title: str, home: str) -> None:
         )
         return make_response(html, exc.code or 500)
 
+    def show_store(exc: StoreUnavailable) -> Response:
+        return show(ServiceUnavailable(str(exc)))
+
     blueprint.register_error_handler(HTTPException, show)
+    # The store may go away between the look at the session and the login.
+    blueprint.register_error_handler(StoreUnavailable, show_store)

@@ -521,6 +521,9 @@ class Orm(UnitsOfWork):
             on: the names of a unique constraint; by default the primary key.
             update: the names to set on existing rows; by default all others. With none
                 an existing row is left as it is, and not returned.
+
+        Raises:
+            InvalidPayload: a row has other names than the first one.
         """
         mapper = class_mapper(model)
         data = list(rows)
