@@ -1028,8 +1028,19 @@ async def test_circuit_may_refuse_everything_while_its_store_is_gone(mortal_valk
         call = sp.CircuitBreaker(store=store)(ok)
         mortal_valkey.terminate()
 
-        with pytest.raises(CircuitBreakerError):
+        with pytest.raises(CircuitBreakerError, match="its store cannot be reached"):
             await call()
+
+
+async def test_rate_whose_store_is_gone_blames_the_store(mortal_valkey):
+    async with client_for(mortal_valkey) as client:
+        call = sp.Throttling(store=RedisStore(client, fail="closed"))(ok)
+        mortal_valkey.terminate()
+
+        with pytest.raises(ThrottlingError, match="store cannot be reached") as caught:
+            await call()
+
+    assert caught.value.http_status == 503
 
 
 @pytest.mark.parametrize(("fail", "made"), [("open", 40), ("local", 2), ("closed", 0)])

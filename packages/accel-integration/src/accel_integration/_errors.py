@@ -42,6 +42,12 @@ __all__ = [
 ]
 
 
+STORE_IS_DOWN = (
+    "its store cannot be reached, and refuses calls until then. Look after the store, or "
+    'let calls pass with `fail="open"` or `fail="local"`'
+)
+
+
 class IntegrationError(Exception):
     """Raised when a call to another system did not give what was asked for."""
 
@@ -87,10 +93,17 @@ class CircuitBreakerError(StabilityError):
     """Raised when a circuit breaker refuses a call without making it."""
 
     def __init__(
-        self, target: str, retry_after: float | None, *, isolated: bool = False
+        self,
+        target: str,
+        retry_after: float | None,
+        *,
+        isolated: bool = False,
+        store_is_down: bool = False,
     ) -> None:
         self.retry_after = retry_after
-        if isolated:
+        if store_is_down:
+            why = STORE_IS_DOWN
+        elif isolated:
             why = "it was isolated by hand: call `close()` to allow calls again"
         else:
             why = f"earlier calls failed; it may be tried again in {retry_after:.1f} s"
@@ -102,8 +115,19 @@ class ThrottlingError(StabilityError):
 
     http_status = 429
 
-    def __init__(self, target: str, rate: float, retry_after: float) -> None:
+    def __init__(
+        self,
+        target: str,
+        rate: float,
+        retry_after: float,
+        *,
+        store_is_down: bool = False,
+    ) -> None:
         self.retry_after = retry_after
+        if store_is_down:  # It is not the client that asks too much.
+            self.http_status = 503
+            super().__init__(f"{target} was not called: {STORE_IS_DOWN}.")
+            return
         super().__init__(
             f"{target} is limited to {rate:g} calls per second; "
             f"the next one is free in {retry_after:.3f} s."

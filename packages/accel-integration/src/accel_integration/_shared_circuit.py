@@ -96,6 +96,11 @@ class SharedCircuit:
             return NAMES[int(self._verdict)]
         return "open" if self.clock() < self._open_until else "half_open"
 
+    @property
+    def failures(self) -> int:
+        """How many calls have failed in a row, as far as this process knows."""
+        return self._local.failures if self._is_alone else int(self._failures)
+
     # Called by the woven function ----------------------------------------------
 
     async def enter(self) -> Ticket:
@@ -200,7 +205,7 @@ class SharedCircuit:
         if self._store.fail == "open":
             return Ticket()
         if self._store.fail == "closed":
-            raise self._refusal(self._store.refresh)
+            raise self._refusal(self._store.refresh, store_is_down=True)
         # What was known to be open or isolated when the store was lost stays so.
         if self._verdict == ISOLATED:
             raise self._refusal(None)
@@ -286,8 +291,13 @@ class SharedCircuit:
             self._hub.tell(BreakerChanged, self._scope, old=old, new=self.state)
         return answer
 
-    def _refusal(self, retry_after: float | None) -> CircuitBreakerError:
+    def _refusal(
+        self, retry_after: float | None, *, store_is_down: bool = False
+    ) -> CircuitBreakerError:
         self._hub.tell(CallRejected, self._scope, reason="open")
         return CircuitBreakerError(
-            str(self._scope), retry_after, isolated=retry_after is None
+            str(self._scope),
+            retry_after,
+            isolated=retry_after is None,
+            store_is_down=store_is_down,
         )

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from accel_integration._context import Scope, time_left
-from accel_integration._errors import ThrottlingError
 from accel_integration._scripts import RESERVE
 from accel_integration._steps import Steps, drive, drive_async
 from accel_integration._stores import Store, StoreDownError
@@ -58,8 +57,5 @@ class SharedThrottle:
     def _reserve_alone(self) -> float:
         """Go on without the store."""
         if self._store.fail == "closed":
-            raise self._refusal()
+            raise self._local.refusal(self._store.refresh, store_is_down=True)
         return 0.0 if self._store.fail == "open" else self._local.reserve()[0]
-
-    def _refusal(self) -> ThrottlingError:
-        return self._local.refusal(self._store.refresh)

@@ -120,6 +120,8 @@ def name_of(endpoint: str | Callable[..., Any]) -> str:
     if isinstance(endpoint, str):
         return endpoint
     target = inspect.unwrap(endpoint)
+    while isinstance(target, functools.partial):
+        target = inspect.unwrap(target.func)
     qualname = getattr(target, "__qualname__", type(target).__qualname__)
     return f"{target.__module__}.{qualname}"
 

@@ -88,7 +88,10 @@ class ThrottleState:
         if wait:
             getattr(self.clock, "sleep_sync", time.sleep)(wait)
 
-    def refusal(self, wait: float) -> ThrottlingError:
+    def refusal(self, wait: float, *, store_is_down: bool = False) -> ThrottlingError:
         """Tell the listeners, and return what to raise."""
         self._hub.tell(CallRejected, self._scope, reason="throttled")
-        return ThrottlingError(str(self._scope), 1 / self.interval, wait)
+        rate = 1 / self.interval
+        return ThrottlingError(
+            str(self._scope), rate, wait, store_is_down=store_is_down
+        )
