@@ -1,9 +1,17 @@
 import datetime as dt
 
 import pytest
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import ForeignKey, delete, insert, select, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from accel_db import InvalidValue, OrmAsync, acting_as
+from accel_db import (
+    InvalidValue,
+    MainDatabaseManager,
+    NotLoaded,
+    OrmAsync,
+    SoftDeleteMixin,
+    acting_as,
+)
 
 from .models import Board, Note
 
@@ -104,3 +112,43 @@ async def test_rows_of_the_database_itself_have_times(db, aorm):
     assert note.created_at.utcoffset() == dt.timedelta(0)
     assert await OrmAsync(aorm.session).exists(select(Note))
     assert insert(Note) is not None
+
+
+@pytest.mark.parametrize("manager_first", [True, False])
+async def test_soft_delete_and_loud_attributes_need_no_manager_beforehand(
+    manager_first,
+):
+    class Base(DeclarativeBase):
+        pass
+
+    def manage():
+        return MainDatabaseManager(
+            "sqlite://", name=f"order {manager_first}", base=Base, DEV_STATUS=True
+        )
+
+    manager = manage() if manager_first else None
+
+    class Parent(Base, SoftDeleteMixin):
+        __tablename__ = "parent"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        children: Mapped[list["Child"]] = relationship()
+
+    class Child(Base):
+        __tablename__ = "child"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int] = mapped_column(ForeignKey(Parent.id))
+
+    manager = manager or manage()
+    manager.create_all()
+    async with manager.asession() as session:
+        aorm = OrmAsync(session)
+        kept = await aorm.create_item(Parent(id=1))
+        await aorm.create_item(Parent(id=2))
+        await aorm.delete_item(Parent, 2)
+
+        assert await aorm.get_list(select(Parent)) == [kept]
+        found = await aorm.get_item(Parent, 1)
+
+    await manager.adispose()
+    with pytest.raises(NotLoaded):
+        found.children  # noqa: B018 - looking is what is tested

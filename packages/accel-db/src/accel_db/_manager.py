@@ -117,12 +117,12 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         self._primary = self._engines_of(url)
         self._replicas = [self._engines_of(replica) for replica in replicas]
         self._override: Engines | None = None
-        self.Base: Any = _declarative_base(self, base)
-        """What the models of this database inherit."""
         # A class of its own, so that listeners reach the sessions of one manager only.
         self._session_class: type[ManagedSession] = type(
             "ManagedSession", (ManagedSession,), {}
         )
+        self.Base: Any = _declarative_base(self, base)
+        """What the models of this database inherit."""
         self._changes = ChangeFeed(self._session_class)
         self.session = sessionmaker(
             class_=self._session_class,
@@ -470,6 +470,11 @@ def _declarative_base(
 
     event.listen(base, "attribute_instrument", make_loud, propagate=True)
     event.listen(base, "instrument_class", hide, propagate=True)
+    # Models that are there already, as where a project makes its manager last.
+    for mapper in base.registry.mappers:
+        hide(mapper, mapper.class_)
+        for attribute in mapper.class_manager.attributes:
+            make_loud(mapper.class_, attribute.key, attribute)
     return base
 
 
