@@ -76,6 +76,7 @@ async def test_keys_with_credentials_are_not_remembered(browse):
 
         await _ask(web, 2, authorization="Bearer secret")
         await web.get("/", params={"text": "x" * 600})
+        await web.get("/", headers={"host": "x" * 600})
 
     assert _remembered_key.cache_info().currsize == before
 

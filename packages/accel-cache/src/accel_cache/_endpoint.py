@@ -1,3 +1,5 @@
+"""Cached endpoints: from a request to a response."""
+
 import functools
 import json
 from collections.abc import Callable

@@ -25,7 +25,7 @@ _ALWAYS = frozenset({b"cache-control", b"host", b"if-none-match", b"pragma"})
 ANYBODY: Identity = ("auto", ())
 EVERYBODY: Identity = ("public",)
 
-# Strangers write paths and queries: only the keys of short ones are remembered.
+# Strangers write paths, queries and hosts: only keys of short ones are remembered.
 _LONGEST_REMEMBERED = 512
 
 
@@ -158,13 +158,14 @@ def key_of(
     """Return the key of what *call* asks for."""
     scope, headers = call.request.scope, call.headers
     path, query = scope["path"], scope["query_string"]
+    hosts = tuple(headers.get(b"host", ()))
     plain = tuple(
         [(name, tuple(headers.get(raw, ()))) for name, raw in call.selectors.plain]
     )
     where = (
         scope["method"],
         scope.get("scheme"),
-        tuple(headers.get(b"host", ())),
+        hosts,
         scope.get("root_path", ""),
         # Two services on one server may well have one host and one path.
         getattr(scope.get("app"), "title", ""),
@@ -176,7 +177,7 @@ def key_of(
     # Who is known by a header, or sends another one that counts, is not remembered.
     if identity is not ANYBODY and identity is not EVERYBODY:
         return _key(where, path, query, plain, identity)
-    if plain or len(path) + len(query) > _LONGEST_REMEMBERED:
+    if plain or len(path) + len(query) + sum(map(len, hosts)) > _LONGEST_REMEMBERED:
         return _key(where, path, query, plain, identity)
     return _remembered_key(where, path, query, plain, identity)
 
