@@ -1,6 +1,7 @@
 """The testing kit answers instead of others, and lets nothing real out."""
 
 import asyncio
+import gzip
 import time
 
 import httpx
@@ -25,6 +26,7 @@ from accel_integration.testing import (
     Fault,
     MockRules,
     UnmockedCallError,
+    UnrecordedRequestError,
     fail,
     fault_server,
     latency,
@@ -340,7 +342,8 @@ async def test_request_that_was_not_recorded_is_explained(shop, tmp_path):
     with (
         patch_integration({Shop.item: rule}),
         pytest.raises(
-            AssertionError, match=r"has no response to GET /items/7\. Record"
+            AssertionError,
+            match=r"no response to GET http://127\.0\.0\.1:9/items/7\. It has none",
         ),
     ):
         await shop.item(7)
@@ -372,3 +375,119 @@ async def test_driving_one_function_leaves_others_under_the_same_breaker_alone()
     for call in (driven, other):
         with pytest.raises(CircuitBreakerError):
             await call()
+
+
+class Site(EndpointsDeclaration):
+    integration = IntegrationHTTP("Site")
+
+    @integration.endpoint("get", "/{path}")
+    async def get(api: ApiHTTP, path: str) -> httpx.Response:
+        return await api.client.get(str(api.url), follow_redirects=True)
+
+    @integration.endpoint("get", "/list")
+    async def page(api: ApiHTTP, number: int) -> httpx.Response:
+        return await api.client.get(str(api.url), params={"page": number})
+
+    @integration.endpoint("post", "/upload")
+    async def upload(api: ApiHTTP, film: bytes) -> httpx.Response:
+        files = {"film": film}
+        return await api.client.post(str(api.url), files=files, data={"title": "x"})
+
+    @integration.endpoint("post", "/call")
+    async def call(api: ApiHTTP, value: int) -> httpx.Response:
+        body = {"value": value, "a": 1, "key": api.credentials["TOKEN"]}
+        return await api.client.post(str(api.url), json=body)
+
+
+async def taped(path, credentials, use, *faults):
+    """Record what *use* does with a site, and play it without the server."""
+    with fault_server(*faults) as server:
+        async with Site(server.url, credentials) as site:
+            rule = recorded(path, record=True)
+            tape = {getattr(Site, name): rule for name in Site.endpoints()}
+            with patch_integration(tape):
+                first = await use(site)
+    rule = recorded(path)
+    with patch_integration({getattr(Site, name): rule for name in Site.endpoints()}):
+        return first, await use(Site("http://127.0.0.1:9", {"TOKEN": "another"}))
+
+
+async def test_bytes_and_headers_are_recorded_as_they_came(tmp_path):
+    blob = bytes(range(256))
+    headers = {
+        "content-type": "image/png",
+        "link": '</list?2>; rel="next", </list?page=2&token=t0ps3cret>; rel="last"',
+        "set-cookie": "sid=t0ps3cret; Path=/",
+        "x-auth-token": "t0ps3cret",
+        "etag": '"1"',
+        "content-encoding": "gzip",
+    }
+
+    def server(_):
+        return httpx.Response(200, content=gzip.compress(blob), headers=headers)
+
+    path = tmp_path / "site.json"
+    with patch_integration({Site.get: recorded(path, record=True)}):
+        async with httpx.AsyncClient(transport=httpx.MockTransport(server)) as client:
+            first = await Site("http://site.test", client=client).get("image")
+    with patch_integration({Site.get: recorded(path)}):
+        second = await Site("http://127.0.0.1:9").get("image")
+
+    live, again = first.headers, second.headers
+    assert first.content == second.content == blob
+    assert "t0ps3cret" in live["link"]
+    assert again["etag"] == '"1"'
+    assert again["content-type"] == "image/png"
+    assert (
+        again["link"] == '</list?2>; rel="next", </list?page=2&token=***>; rel="last"'
+    )
+    assert again["set-cookie"] == "sid=***; Path=/"
+    assert "t0ps3cret" not in path.read_text()
+
+
+async def test_redirects_are_recorded_step_by_step(tmp_path):
+    async def use(site):
+        response = await site.get("old")
+        return response.json(), len(response.history), response.url.path
+
+    path = tmp_path / "site.json"
+    moved = Fault.ok(status=302, location="/new")
+    both = await taped(path, {}, use, moved, Fault.ok({"a": 1}))
+
+    assert both == (({"a": 1}, 1, "/new"),) * 2
+
+
+async def test_upload_is_found_again_whatever_its_boundary(tmp_path):
+    async def use(site):
+        return (await site.upload(b"film")).json()
+
+    path = tmp_path / "site.json"
+
+    assert await taped(path, {}, use, Fault.ok({"a": 1})) == ({"a": 1},) * 2
+
+
+async def test_difference_to_what_was_recorded_is_named(tmp_path):
+    async def use(site):
+        await site.call(1)
+        await site.upload(b"film")
+        await site.page(1)
+
+    path = tmp_path / "site.json"
+    await taped(path, {"TOKEN": "s3cr3t"}, use, Fault.ok())
+    rule = recorded(path)
+    site = Site("http://me:pass@127.0.0.1:9", {"TOKEN": "another"})
+    with patch_integration({getattr(Site, name): rule for name in Site.endpoints()}):
+        await site.call(1)
+        with pytest.raises(
+            UnrecordedRequestError,
+            match=r"POST http://\*\*\*@127\.0\.0\.1:9/call\. .* another body: 'value' differ",
+        ):
+            await site.call(2)
+        with pytest.raises(
+            UnrecordedRequestError, match=r"form-data of .* bytes instead of multi"
+        ):
+            await site.upload(b"another film")
+        with pytest.raises(
+            UnrecordedRequestError, match=r"/list\?page=2\. It has GET /list\?page=1, "
+        ):
+            await site.page(2)
