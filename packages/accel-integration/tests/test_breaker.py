@@ -479,9 +479,9 @@ async def test_a_status_counts_only_when_it_is_named(clock):
     assert plain.state == "closed"
 
 
-async def test_listeners_hear_of_changes_and_rejections(clock):
+async def test_listeners_hear_of_changes_and_rejections(place, clock):
     upstream = Upstream()
-    breaker = sp.CircuitBreaker(1, 10, clock=clock)
+    breaker = sp.CircuitBreaker(1, 10, **place)
     call = breaker(upstream)
     heard = []
     unsubscribe = breaker.subscribe(heard.append)

@@ -184,9 +184,11 @@ def test_closing_forgets_the_share_that_opened_it(circuit_breaker, clock):
     assert breaker.state == "closed"
 
 
-def test_success_from_before_the_change_does_not_count_in_the_share(clock):
-    breaker = sp.CircuitBreaker(
-        reset_timeout=1, failure_rate=0.5, min_calls=4, window=100, clock=clock
+def test_success_from_before_the_change_does_not_count_in_the_share(
+    circuit_breaker, clock
+):
+    breaker = circuit_breaker(
+        reset_timeout=1, failure_rate=0.5, min_calls=4, window=100
     )
     call = breaker(lambda outcome: act(outcome() if callable(outcome) else outcome))
 
@@ -433,8 +435,8 @@ def test_success_after_a_failure_changes_nothing_but_the_count(clock):
     assert breaker.at(call).epoch == 0
 
 
-def test_listeners_hear_only_of_real_changes(clock):
-    breaker = sp.CircuitBreaker(1, clock=clock)
+def test_listeners_hear_only_of_real_changes(circuit_breaker, clock):
+    breaker = circuit_breaker(1)
     call = breaker(act)
     call("ok")
     heard = events_of(breaker)

@@ -301,6 +301,17 @@ def test_window_drops_what_is_too_old_when_a_failure_counts(valkey):
         assert len(twins.python._tables["it"]["window"]) == 1
 
 
+def test_window_of_a_circuit_without_failures_does_not_grow(valkey):
+    with redis.Redis(port=valkey) as client:
+        twins = Twins(client, threshold=9, probes=1, rate=0.5, window=WINDOW)
+        for _ in range(50):
+            for kind, *arguments in [*GOOD, ("wait", WINDOW / 10)]:
+                getattr(twins, kind)(*arguments)
+
+        assert client.hlen("accel:{it}:window") <= 10
+        assert len(twins.python._tables["it"]["window"]) <= 10
+
+
 def test_circuit_that_goes_by_failures_in_a_row_keeps_no_window(valkey):
     with redis.Redis(port=valkey, decode_responses=True) as client:
         store = RedisStore(client, refresh=0)
@@ -827,6 +838,33 @@ def test_throttle_without_its_store_waits_only_when_it_must(clock):
         call("it")
 
     assert clock.sleeps == [pytest.approx(0.1, abs=1e-3)]
+
+
+def test_keys_from_outside_do_not_fill_a_store_in_memory():
+    store = MemoryStore()
+    call = sp.Throttling(key=str, store=store, burst=1)(int)
+
+    for number in range(10_050):
+        call(number)
+
+    assert len(store._tables) == 10_000
+    call(0)
+    with pytest.raises(ThrottlingError):
+        call(10_049)
+
+
+def test_closed_by_hand_it_lets_calls_through_without_its_store(clock):
+    store = Remote(clock, refresh=1)
+    breaker = breaker_in(store)
+    call = breaker(act)
+    breaker.isolate()
+    store.is_down = True
+
+    breaker.close()
+    clock.advance(1)
+
+    assert breaker.state == "closed"
+    assert call("ok") == "ok"
 
 
 class Slow(Remote):

@@ -121,7 +121,9 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
         return all_of([circuit.close() for circuit in list(self._states.values())])
 
     def new_state(self, scope: Scope, hub: Hub) -> Circuit:
-        local = BreakerState(self.options, self.clock, scope, hub)
+        # A circuit in a store tells the listeners itself, also while it is alone.
+        heard = hub if self.store is None else Hub()
+        local = BreakerState(self.options, self.clock, scope, heard)
         if self._isolated:
             local.isolate()
         if self.store is None:

@@ -33,7 +33,6 @@ CLOSED, PROBE, OPEN, ISOLATED = range(4)
 SUCCESS, FAILURE, RELEASE = range(3)
 
 BUCKETS = 10
-DAY = 86_400
 
 Answer = tuple[float, float, float, float]
 Table = dict[str, Any]
@@ -136,7 +135,13 @@ local function change(open_until)
 end
 local function count(name, number, seconds)
   if number == 0 or seconds == 0 then return end
-  redis.call('HINCRBY', window, name .. math.floor(now * 10 / seconds), number)
+  local slot = math.floor(now * 10 / seconds)
+  -- The first of a slot drops what is too old, or a window without failures would grow.
+  if redis.call('HINCRBY', window, name .. slot, number) == number then
+    for _, field in ipairs(redis.call('HKEYS', window)) do
+      if tonumber(string.sub(field, 2)) < slot - 9 then redis.call('HDEL', window, field) end
+    end
+  end
   redis.call('EXPIRE', window, math.ceil(seconds) + 1)
 end
 local function present()
@@ -205,16 +210,12 @@ set('failures', get('failures') + 1)
 count('f', 1, seconds)
 local tripped = get('failures') >= threshold
 if rate > 0 then
-  local failed, total, oldest = 0, 0, math.floor(now * 10 / seconds) - 9
+  -- The failure just counted has dropped what is too old.
+  local failed, total = 0, 0
   local fields = redis.call('HGETALL', window)
   for i = 1, #fields, 2 do
-    local kind, slot = string.sub(fields[i], 1, 1), tonumber(string.sub(fields[i], 2))
-    if slot < oldest then
-      redis.call('HDEL', window, fields[i])
-    else
-      total = total + fields[i + 1]
-      if kind == 'f' then failed = failed + fields[i + 1] end
-    end
+    total = total + fields[i + 1]
+    if string.sub(fields[i], 1, 1) == 'f' then failed = failed + fields[i + 1] end
   end
   tripped = total >= fewest and failed >= rate * total
 end
@@ -264,14 +265,19 @@ class Circuit:
 
     def count(self, kind: str, number: float, seconds: float) -> None:
         if number and seconds:
-            slot = kind, math.floor(self.now * BUCKETS / seconds)
+            slot = math.floor(self.now * BUCKETS / seconds)
             window = self.table["window"]
-            window[slot] = window.get(slot, 0) + number
+            # The first of a slot drops what is too old, or a window without failures
+            # would grow.
+            if (kind, slot) not in window:
+                oldest = slot - BUCKETS + 1
+                window = {s: n for s, n in window.items() if s[1] >= oldest}
+                self.table["window"] = window
+            window[kind, slot] = window.get((kind, slot), 0) + number
 
-    def has_failed_enough(self, rate: float, seconds: float, fewest: float) -> bool:
-        oldest = math.floor(self.now * BUCKETS / seconds) - BUCKETS + 1
-        window = {s: n for s, n in self.table["window"].items() if s[1] >= oldest}
-        self.table["window"] = window
+    def has_failed_enough(self, rate: float, fewest: float) -> bool:
+        # The failure just counted has dropped what is too old.
+        window = self.table["window"]
         total = sum(window.values())
         failed = sum(number for (kind, _), number in window.items() if kind == "f")
         return bool(total >= fewest and failed >= rate * total)
@@ -337,7 +343,7 @@ def settle(  # noqa: PLR0913, PLR0917 - the arguments of the script
         circuit.count("f", 1, seconds)
         tripped = table["failures"] >= threshold
         if rate:
-            tripped = circuit.has_failed_enough(rate, seconds, fewest)
+            tripped = circuit.has_failed_enough(rate, fewest)
         if tripped:
             circuit.change(now + reset)
     return circuit.present()

@@ -82,6 +82,8 @@ class SharedCircuit:
         # Successes that the window in the store has not heard of yet.
         self._unreported = 0
         self._is_alone = False
+        # What the listeners know.
+        self._told = self.state
         self._background: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -213,7 +215,12 @@ class SharedCircuit:
             raise self._refusal(self._open_until - self.clock())
         self._is_alone = True
         local = self._local
-        lease = None if local.closed else local.admit()
+        try:
+            lease = local.admit()
+        except CircuitBreakerError as exc:
+            raise self._refusal(exc.retry_after) from None
+        finally:
+            self._tell_change()
         return Ticket(local=(local.epoch, lease))
 
     def _finish(self, ticket: Ticket, ended: int) -> Steps[None]:
@@ -242,7 +249,8 @@ class SharedCircuit:
         if ended == RELEASE:
             return True
         if self._options.failure_rate is not None:
-            self._unreported += 1
+            # What began before the circuit changed says nothing about it now.
+            self._unreported += ticket.epoch == self._epoch
             return True
         return not self._failures
 
@@ -271,25 +279,32 @@ class SharedCircuit:
             RELEASE: local.release,
         }
         note[ended](epoch, lease)
+        self._tell_change()
 
     def _ask_force(self, isolated: int) -> Steps[None]:
         try:
             self._learn((yield FORCE, (isolated,)))
         except StoreDownError:
-            return
+            # What people did by hand holds here, whatever was known before.
+            self._verdict, self._open_until = CLOSED, UNKNOWN
+            self._tell_change()
 
     def _learn(self, answer: Answer) -> Answer:
         """Remember what the store says, and tell the listeners what has changed."""
         verdict, epoch, wait, failures = answer
-        old, now = self.state, self.clock()
+        now = self.clock()
         self._is_alone = False
         self._verdict, self._epoch, self._failures = verdict, epoch, failures
         self._open_until = now + wait
         self._fresh_until = now + self._store.refresh
-        # Other processes change it too, and our listeners shall hear of that.
-        if self.state != old:
-            self._hub.tell(BreakerChanged, self._scope, old=old, new=self.state)
+        self._tell_change()
         return answer
+
+    def _tell_change(self) -> None:
+        """Tell the listeners once of what this process or another has changed."""
+        old, self._told = self._told, self.state
+        if self._told != old:
+            self._hub.tell(BreakerChanged, self._scope, old=old, new=self._told)
 
     def _refusal(
         self, retry_after: float | None, *, store_is_down: bool = False

@@ -5,6 +5,7 @@ import inspect
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 FailureMode: TypeAlias = Literal["open", "local", "closed"]
+
+# How many entities a store in memory knows; the one not used for longest is forgotten.
+MOST_ENTITIES = 10_000
 
 logger = logging.getLogger("accel_integration")
 
@@ -76,13 +80,17 @@ class MemoryStore:
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._tables: dict[str, Table] = {}
+        self._tables: OrderedDict[str, Table] = OrderedDict()
         self._lock = threading.Lock()
 
     def run(self, script: Script, name: str, *args: float | str) -> Answer:
         """Do one step on the entity called *name*."""
         with self._lock:
             table = self._tables.setdefault(name, {})
+            self._tables.move_to_end(name)
+            # Keys may come from outside, and must not fill the memory.
+            if len(self._tables) > MOST_ENTITIES:
+                self._tables.popitem(last=False)
             return script.python(table, self._clock(), *args)
 
 
