@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -52,7 +52,9 @@ class Limiter(Protocol):
 class Throttle:
     """Allows *limit* requests per *period* (seconds) and client to a view set.
 
-    *key* names the client; by default that is its `Authorization`, else its address.
+    *key* names the client; by default that is the `sub` of the claims that a dependency
+    has verified and left at `request.state.jwt`, as `jwt_auth` does, else the address.
+    `Authorization` alone names nobody: each request could invent another one.
     A limiter whose server is away lets requests pass.
     """
 
@@ -96,7 +98,9 @@ class Throttle:
 
 
 def _client(request: Request) -> str:
-    # Hashed, so that a limiter's server holds nobody's credentials.
-    if credentials := request.headers.get("authorization"):
-        return hashlib.blake2b(credentials.encode(), digest_size=16).hexdigest()
+    claims = getattr(request.state, "jwt", None)
+    subject = claims.get("sub") if isinstance(claims, Mapping) else None
+    if subject:
+        # Hashed, so that a limiter's server knows nobody, and no name is an address.
+        return hashlib.blake2b(str(subject).encode(), digest_size=16).hexdigest()
     return request.client.host if request.client is not None else "-"
