@@ -1,14 +1,19 @@
 """The documentation is complete, safe to show, and tells how things are."""
 
 import base64
+import datetime as dt
 import json
 import re
 import subprocess
 import sys
-from typing import Any, Literal
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any, BinaryIO, Literal
+from uuid import UUID
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from pydantic import BaseModel, Field
 
 from accel_integration import (
@@ -19,6 +24,9 @@ from accel_integration import (
     docintegration,
     sp,
 )
+from accel_integration._describe import entries_of
+from accel_integration._openapi import openapi_of
+from accel_integration._page import prose
 
 pytestmark = pytest.mark.anyio
 
@@ -261,6 +269,105 @@ async def test_only_reading_is_allowed(web):
     head = await web.head("/")
     assert head.content == b""
     assert int(head.headers["content-length"]) > 1_000
+
+
+class Everything(EndpointsDeclaration):
+    """What an endpoint may look like, as far as a document shows it."""
+
+    integration = IntegrationHTTP(
+        "Everything", auth=("user", "password"), headers={"x-key": "secret"}
+    )
+
+    class Schema:
+        class Node(BaseModel):
+            value: int | float | None
+            children: list["Everything.Schema.Node"] = []
+            at: dt.datetime
+            price: Decimal = Field(gt=0)
+
+        class Tag(BaseModel):
+            name: str = Field(max_length=10, examples=["new"])
+
+    class SchemaError:
+        class http400(BaseModel):
+            detail: list[dict[str, Any]]
+
+        class http404Missing(BaseModel):
+            code: Literal[404]
+
+    @integration.endpoint("get", "/nodes/{node_id}/tags/{tag}")
+    async def node(
+        api: ApiHTTP, node_id: UUID, tag: str = "all", deep: bool = False
+    ) -> Schema.Node | list[Schema.Tag] | SchemaError.http400: ...
+
+    @integration.endpoint("get", "/search?q={text}&kind=book&tag=x-{tag}")
+    async def search(
+        api: ApiHTTP, text: str, tag: str
+    ) -> list[Schema.Tag] | SchemaError.http404Missing: ...
+
+    @integration.endpoint("post", "/files")
+    async def upload(
+        api: ApiHTTP, file: BinaryIO, *names: str, **more: Any
+    ) -> dict[str, Schema.Tag]: ...
+
+    @integration.endpoint("post", "/files")
+    async def upload_all(api: ApiHTTP, pieces: AsyncIterator[bytes]) -> None: ...
+
+    @integration.endpoint("get", "files/{file_id}", version="v2")
+    def download(api: ApiHTTP, file_id: int) -> Any: ...
+
+    @integration.endpoint("delete", "/")
+    async def clear(api: ApiHTTP) -> bytes: ...
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        Payments("https://user:hidden@pay.test/v1/", {"TOKEN": "x"}),
+        Payments,
+        Everything("https://everything.test"),
+        Everything,
+    ],
+    ids=["payments", "payments, undeployed", "everything", "everything, undeployed"],
+)
+def test_openapi_documents_are_valid(declaration):
+    (entry,) = entries_of(declaration)
+
+    document = json.loads(json.dumps(openapi_of(entry)))
+
+    validate(document, cls=OpenAPIV31SpecValidator)
+
+
+async def test_openapi_knows_a_query_in_a_path():
+    (entry,) = entries_of(Everything)
+
+    parameters = openapi_of(entry)["paths"]["/search"]["get"]["parameters"]
+
+    assert {(p["name"], p["in"]) for p in parameters} == {
+        ("q", "query"),
+        ("kind", "query"),
+        ("tag", "query"),
+    }
+    assert [p["schema"] for p in parameters] == [
+        {"type": "string"},
+        {"const": "book"},
+        {"type": "string"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Pays *amount* by ``card``.", "Pays <em>amount</em> by <code>card</code>."),
+        ("See `Charge`.", "See <code>Charge</code>."),
+        ("2*3*4 and **kwargs, a * b", "2*3*4 and **kwargs, a * b"),
+        ("`<script>` *<img>*", "<code>&lt;script&gt;</code> *&lt;img&gt;*"),
+        ('`a" onload="x`', "<code>a&quot; onload=&quot;x</code>"),
+        ("*a\nb* `c\nd`", "*a\nb* `c\nd`"),
+    ],
+)
+def test_docstrings_may_mark_emphasis_and_code(text, shown):
+    assert prose(text) == shown
 
 
 async def test_openapi_document_describes_an_integration(web):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pydantic import PydanticUserError, TypeAdapter
 
@@ -69,7 +70,9 @@ def openapi_of(entry: Entry) -> dict[str, Any]:
     schemas = schemas_of(entry)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in entry.endpoints:
-        path, method = f"/{endpoint.path.lstrip('/')}", endpoint.httpmethod.lower()
+        # A query in the path is a parameter there, and none of the address.
+        path = f"/{endpoint.path.partition('?')[0].lstrip('/')}"
+        method = endpoint.httpmethod.lower()
         if method in paths.get(path, {}):  # Many calls through one address.
             path = f"{path}#{endpoint.name}"
         paths.setdefault(path, {})[method] = operation_of(endpoint, schemas)
@@ -96,7 +99,10 @@ def operation_of(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
         "operationId": endpoint.name,
         "summary": docstring.partition("\n")[0],
         "description": docstring,
-        "parameters": path_parameters(endpoint, schemas),
+        "parameters": [
+            *path_parameters(endpoint, schemas),
+            *query_parameters(endpoint, schemas),
+        ],
         "x-arguments": arguments_schema(endpoint, schemas),
         "responses": responses_of(endpoint, schemas),
         "x-stability": endpoint.docs["policy"],
@@ -115,9 +121,23 @@ def path_parameters(endpoint: Endpoint, schemas: Schemas) -> list[dict[str, Any]
             "required": True,
             "schema": schemas.of(endpoint.parameters[name].annotation),
         }
-        for name in dict.fromkeys(PLACEHOLDER.findall(endpoint.path))
+        for name in dict.fromkeys(PLACEHOLDER.findall(endpoint.path.partition("?")[0]))
         if name in endpoint.parameters
     ]
+
+
+def query_parameters(endpoint: Endpoint, schemas: Schemas) -> list[dict[str, Any]]:
+    """Return what the path holds behind its `?`, where that is an argument or fixed."""
+    found = {}
+    for key, value in parse_qsl(endpoint.path.partition("?")[2]):
+        names = PLACEHOLDER.findall(value)
+        schema: dict[str, Any] = {"const": value}
+        if names:
+            whole = value == f"{{{names[0]}}}"
+            argument = endpoint.parameters[names[0]]
+            schema = schemas.of(argument.annotation) if whole else {"type": "string"}
+        found[key] = {"name": key, "in": "query", "required": True, "schema": schema}
+    return list(found.values())
 
 
 def arguments_schema(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:

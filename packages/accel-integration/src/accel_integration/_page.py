@@ -15,6 +15,9 @@ from accel_integration._openapi import Schemas, schemas_of
 
 __all__ = ["Links", "asset", "render_page"]
 
+# `code`, ``code`` and *emphasis*; a star between other things is a star.
+MARKS = re.compile(r"``?([^`\n]+)``?|(?<![\w*])\*(\w(?:[^*\n]*\w)?)\*(?![\w*])")
+
 STATS = {
     "calls": "calls",
     "error_share": "errors",
@@ -73,6 +76,14 @@ class Links:
 def esc(text: object) -> str:
     """Return *text* for HTML, in and out of attributes."""
     return html.escape(str(text), quote=True)
+
+
+def prose(text: str) -> str:
+    """Return *text* for HTML, with the emphasis and the code that docstrings mark."""
+    # Escaped first, so that nothing in it but these marks becomes a tag.
+    return MARKS.sub(
+        lambda m: f"<em>{m[2]}</em>" if m[2] else f"<code>{m[1]}</code>", esc(text)
+    )
 
 
 def link(url: str, text: str) -> str:
@@ -167,7 +178,7 @@ class Section:
             f'<section class="integration" id="{entry.slug}"><header>'
             f"<h2>{esc(integration.name)}</h2>"
             f"{self.mark('span', 'badge', self.state['state'], entry.slug)}</header>"
-            f"<p>{esc(integration.doc)}</p>"
+            f"<p>{prose(integration.doc)}</p>"
             f'<ul class="facts"><li><code>{esc(url)}</code></li>'
             f"<li>{esc(entry.cls.__name__)}</li>{self.links.openapi(entry.slug)}</ul>"
             f"{''.join(articles)}</section>\n"
@@ -189,7 +200,7 @@ class Section:
             f"<h3>{esc(endpoint.name)}</h3>"
             f'<code class="path">{esc(endpoint.path)}</code>'
             f"{self.mark('span', 'badge', state['state'], key)}</summary>"
-            f'<div class="body"><p class="doc">{esc(docs["docstring"])}</p>'
+            f'<div class="body"><p class="doc">{prose(docs["docstring"])}</p>'
             f'<ul class="facts">{listed}</ul>'
             f"{statistics(key, state)}{policy(docs['policy'])}"
             f"{arguments(endpoint)}{answers(endpoint, schemas)}"
