@@ -1,15 +1,20 @@
 """The models of the tests, and the manager that they belong to."""
 
+import datetime as dt
 import enum
 import uuid
+from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import (
+    JSON,
     CheckConstraint,
     Column,
     Enum,
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
+    Numeric,
     String,
     Table,
     UniqueConstraint,
@@ -17,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
-from accel_db import AuditMixin, MainDatabaseManager, SoftDeleteMixin
+from accel_db import AuditMixin, MainDatabaseManager, SoftDeleteMixin, UtcDateTime
 
 db = MainDatabaseManager("sqlite://", name="accel-db tests", DEV_STATUS=True)
 Base = db.Base
@@ -199,3 +204,17 @@ class Thing(Base):
     id = Column(Integer, primary_key=True)
     name = Column(String)
     parent_id = Column(ForeignKey("thing.id", deferrable=True, initially="DEFERRED"))
+
+
+class Parcel(Base):
+    """Has columns that do not take every value of their type."""
+
+    __tablename__ = "parcel"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str | None] = mapped_column(String(5))
+    price: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
+    weight: Mapped[float | None]
+    pieces: Mapped[int | None]
+    sent: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    meta: Mapped[Any] = mapped_column(JSON, default=dict)

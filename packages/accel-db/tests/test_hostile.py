@@ -20,9 +20,22 @@ from accel_db import (
 from accel_db._urls import database_urls
 from accel_db.testing import check_test_database
 
-from .models import Account, Author, Level, Node
+from .models import Account, Author, Level, Node, Parcel
 
 pytestmark = pytest.mark.anyio
+
+_WRITES = {
+    "create": lambda aorm, data: aorm.create_item(data, Parcel),
+    "deep create": lambda aorm, data: aorm.create_item(data, Parcel, deep=True),
+    "object": lambda aorm, data: aorm.create_item(Parcel(**data)),
+    "update": lambda aorm, data: aorm.update_item(Parcel, 1, data),
+    "deep update": lambda aorm, data: aorm.update_item(Parcel, 1, data, deep=True),
+    "statement": lambda aorm, data: aorm.update(
+        update(Parcel).where(Parcel.id == 1), data
+    ),
+    "bulk": lambda aorm, data: aorm.bulk_create(Parcel, [data]),
+    "upsert": lambda aorm, data: aorm.upsert(Parcel, [{"id": 1, **data}]),
+}
 
 
 # Transactions
@@ -176,6 +189,35 @@ async def test_a_row_is_made_of_fields(aorm, data):
 async def test_a_value_that_the_driver_cannot_bind_is_invalid(aorm):
     with pytest.raises(InvalidValue):
         await aorm.create_item({"name": {"a": [1]}}, Author)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param("\ud800", id="text"),
+        pytest.param([{"a": "\udfff"}], id="nested"),
+        pytest.param({"\ud800": 1}, id="name"),
+        pytest.param([float("nan")], id="nan"),
+        pytest.param({"a": float("inf")}, id="infinity"),
+    ],
+)
+@pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
+async def test_json_that_could_not_be_said_again_is_not_stored(aorm, write, bad):
+    await aorm.create_item({"id": 1, "meta": "kept"}, Parcel)
+
+    with pytest.raises(InvalidValue):
+        await write(aorm, {"meta": bad})
+
+    assert [x.meta for x in await aorm.get_list(select(Parcel))] == ["kept"]
+
+
+async def test_json_keeps_what_is_a_character(aorm):
+    meta = {"emoji": "\U0001f600", "backslash": "\\ud800", "deep": [None, 1.5, "é"]}
+
+    created = await aorm.create_item({"meta": meta}, Parcel)
+    found = await aorm.eager_refresh(created)
+
+    assert found.meta == meta
 
 
 async def test_an_update_of_nothing_returns_the_rows(aorm):

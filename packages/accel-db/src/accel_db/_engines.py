@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import tempfile
 import threading
@@ -50,6 +51,7 @@ class EngineOptions:
             "pool_pre_ping": self.pool_pre_ping,
             # A failing statement must not write its values into logs.
             "hide_parameters": not (self.echo or self.show_parameters),
+            "json_serializer": _json_text,
             **self.extra,
         }
 
@@ -277,6 +279,18 @@ class Engines:
             yield self._sync
         for engine in self._loops.values():
             yield engine.sync_engine
+
+
+def _json_text(value: object) -> str:
+    """Return *value* as JSON; what no response could say again is a `ValueError`.
+
+    Databases take half of a surrogate pair in its escaped form, and SQLite takes NaN.
+    """
+    text = json.dumps(value, allow_nan=False)
+    # Whole pairs begin like this too, so the value itself has to tell.
+    if "\\ud" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return text
 
 
 def milliseconds(seconds: float) -> str:
