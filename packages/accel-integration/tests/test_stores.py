@@ -1,6 +1,7 @@
 """Circuits and rates hold across processes, and when their store is gone."""
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -1261,3 +1262,27 @@ def test_stores_show_no_more_than_they_must(valkey):
         "<SharedThrottle throttle:api:> <CircuitBreaker: opens for 10 s after 3 "
         "failures in a row, in all processes together>"
     )
+
+
+def use_in_two_loops(port, *, closes):
+    client = redis.asyncio.Redis(port=port)
+    call = sp.Throttling(1000, key="t", store=RedisStore(client))(ok)
+
+    async def job():
+        await call()
+        if closes:
+            await client.aclose()
+
+    for _ in range(2):
+        asyncio.run(job())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("closes", [False, True])
+def test_client_of_a_loop_that_is_over_is_told_and_cured(valkey, caplog, closes):
+    use_in_two_loops(valkey, closes=closes)
+    # What a loop has left open is found here, and not in a test of somebody else.
+    gc.collect()
+
+    told = "RuntimeError: its client has connections of an event loop that is over"
+    assert (told in caplog.text) is not closes

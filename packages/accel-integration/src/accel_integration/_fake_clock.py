@@ -20,6 +20,10 @@ class FakeClock:
     Who sleeps on it moves it, so that retries take no time. With *auto* off, sleepers
     wait until `advance` gets them there.
 
+    An `sp.Timeout` goes by real time all the same, because the event loop does: sleeps
+    on this clock do not use it up, and `advance` does not end it. Test one with small
+    seconds against a `fault_server` that hangs, or with `latency`.
+
     Attributes:
         sleeps: The seconds of every sleep so far.
     """

@@ -102,7 +102,9 @@ class RedisStore:
 
     Args:
         client: A client of redis-py or valkey-py: of `redis.asyncio` for async
-            functions, of `redis` for sync ones. It stays yours to close.
+            functions, of `redis` for sync ones. It stays yours to close. One of
+            `redis.asyncio` has connections of one event loop: before that ends, close
+            it (`await client.aclose()`), and the next loop may use it again.
         prefix: What all keys begin with.
         fail: What to do while the server cannot be reached: let calls pass ("open"), go
             on with a state of this process alone ("local"), or refuse them ("closed").
@@ -178,8 +180,20 @@ class RedisStore:
         logger.warning(
             "The store of stability patterns does not answer (%s); they fail %s for "
             "%g s.",
-            type(exc).__name__,
+            reason_of(exc),
             self.fail,
             self._pause,
         )
         return StoreDownError(str(exc))
+
+
+def reason_of(exc: Exception) -> str:
+    """Say in the log why a store did not answer, and the cure if it is not the server."""
+    name = type(exc).__name__
+    # The message could tell the address of the server; this one comes from asyncio.
+    if isinstance(exc, RuntimeError) and "loop" in str(exc):
+        return (
+            f"{name}: its client has connections of an event loop that is over; close "
+            "it before its loop ends, with `await client.aclose()`"
+        )
+    return name
