@@ -168,6 +168,27 @@ class Board(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     notes: Mapped[list[Note]] = relationship(back_populates="board")
+    pins: Mapped[list["Pin"]] = relationship(cascade="all, delete-orphan")
+    cover: Mapped["Cover | None"] = relationship(back_populates="board")
+
+
+class Pin(SoftDeleteMixin, Base):
+    """Cannot live without its board, and is only marked as deleted."""
+
+    __tablename__ = "pin"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    board_id: Mapped[int] = mapped_column(ForeignKey("board.id"))
+
+
+class Cover(SoftDeleteMixin, Base):
+    """Is the only one of its board that is not marked as deleted."""
+
+    __tablename__ = "cover"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    board_id: Mapped[int] = mapped_column(ForeignKey("board.id"))
+    board: Mapped[Board] = relationship(back_populates="cover")
 
 
 class Level(enum.Enum):

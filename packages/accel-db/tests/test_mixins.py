@@ -13,7 +13,7 @@ from accel_db import (
     acting_as,
 )
 
-from .models import Board, Note
+from .models import Board, Cover, Note, Pin
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +44,26 @@ async def test_who_wrote_is_recorded(aorm):
 
     assert (note.created_by, note.updated_by) == ("ann", "bea")
     assert nobody.created_by is None
+
+
+async def test_nested_data_only_marks_children_that_it_leaves_out(aorm):
+    data = {"pins": [{}, {}], "cover": {}}
+    board = await aorm.create_item(data, Board, deep=True)
+    kept, gone = (pin.id for pin in board.pins)
+    cover = board.cover.id
+
+    changed = await aorm.update_item(
+        Board, board.id, {"pins": [{"id": kept}, {}], "cover": {}}, deep=True
+    )
+
+    assert [pin.id for pin in changed.pins] == [kept, changed.pins[1].id]
+    assert changed.cover.id != cover
+    pins = select(Pin).where(Pin.id == gone).execution_options(include_deleted=True)
+    covers = select(Cover).where(Cover.id == cover)
+    covers = covers.execution_options(include_deleted=True)
+    for marked in (await aorm.get(pins), await aorm.get(covers)):
+        assert marked.board_id == board.id
+        assert marked.deleted_at is not None
 
 
 async def test_soft_deleted_rows_disappear_everywhere(db, aorm):

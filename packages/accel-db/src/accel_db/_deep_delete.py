@@ -15,7 +15,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from accel_db._deep_read import load_deep, related
 from accel_db._errors import Conflict, ConstraintViolation, ForeignKeyConflict
-from accel_db._mixins import mark, soft_delete_column
+from accel_db._mixins import is_soft, mark
 from accel_db._plan import Plan
 from accel_db._translation import translated
 from accel_db._values import key_criteria
@@ -104,9 +104,7 @@ def _with_descendants(roots: Iterable[object]) -> list[object]:
 
 
 def _delete(session: Session, instances: list[object]) -> None:
-    soft: dict[int, object] = {
-        id(x): x for x in instances if soft_delete_column(object_mapper(x)) is not None
-    }
+    soft = {id(x): x for x in instances if is_soft(x)}
     for instance in soft.values():
         mark(instance)
     if id(instances[0]) in soft:

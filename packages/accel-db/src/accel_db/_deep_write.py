@@ -12,6 +12,7 @@ from sqlalchemy.orm import (
     Session,
     object_mapper,
 )
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.collections import collection_adapter
 
 from accel_db._deep_delete import delete_deep
@@ -23,6 +24,7 @@ from accel_db._errors import (
     UnknownReference,
 )
 from accel_db._graph import Node, has_fields, parse
+from accel_db._mixins import is_soft
 from accel_db._plan import Deep, Plan, plan_for
 
 Touched = list[tuple[object, set[str]]]
@@ -250,11 +252,7 @@ class _Writer:
         matches = _match(r, nodes, instance, {_key(child): child for child in current})
         kept = {id(child) for _, child in matches if child is not None}
         gone = [child for child in current if id(child) not in kept]
-        _replace(instance, r, gone, [])
-        if gone and _cannot_live_alone(r):
-            delete_deep(self._session, *gone)
-            # Before new rows take the unique values of the old ones.
-            self._session.flush()
+        self._remove(r, gone, instance)
         new = []
         for node, child in matches:
             if child is not None:
@@ -262,6 +260,22 @@ class _Writer:
             else:
                 new.append(self._new_child(r, node))
         _replace(instance, r, [], new)
+
+    def _remove(
+        self, r: RelationshipProperty[Any], gone: list[Any], instance: Any
+    ) -> None:
+        if not gone or not _cannot_live_alone(r):
+            _replace(instance, r, gone, [])
+            return
+        marked = [x for x in gone if is_soft(x)]
+        erased = [x for x in gone if not is_soft(x)]
+        # A marked row keeps its parent: the unit of work must not see it leave.
+        _forget(instance, r, marked)
+        _replace(instance, r, erased, [])
+        for part in filter(None, (marked, erased)):
+            delete_deep(self._session, *part)
+        # Before new rows take the unique values of the old ones.
+        self._session.flush()
 
     def _new_child(self, r: RelationshipProperty[Any], node: Node) -> Any:
         if node.instance is not None or node.key is None:
@@ -355,6 +369,14 @@ def _replace(
         adapter.remove_with_event(child)
     for child in new:
         adapter.append_with_event(child)
+
+
+def _forget(instance: Any, r: RelationshipProperty[Any], gone: list[Any]) -> None:
+    """Take *gone* out of the loaded relationship, without a change to write."""
+    if gone:
+        dropped = set(map(id, gone))
+        rest = [x for x in _current(instance, r) if id(x) not in dropped]
+        set_committed_value(instance, r.key, rest if r.uselist else None)
 
 
 def _key(instance: Any) -> tuple[Any, ...]:

@@ -126,6 +126,11 @@ def soft_delete_column(mapper: Mapper[Any]) -> Any:
     return None
 
 
+def is_soft(instance: object) -> bool:
+    """Tell whether deleting *instance* only marks it."""
+    return isinstance(instance, SoftDeleteMixin)
+
+
 def mark_deleted(statement: Delete, mapper: Mapper[Any]) -> Any:
     """Return *statement*, or the update that marks its rows instead."""
     column = soft_delete_column(mapper)
