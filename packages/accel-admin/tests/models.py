@@ -136,6 +136,28 @@ class Paper(SoftDeleteMixin, AuditMixin, db.Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(sa.String(50))
+    remarks: Mapped[list["Remark"]] = relationship(back_populates="paper")
 
 
-MODELS = [Person, Note, Label, Seat, Kinds, Clumsy, Badge, Visit, Paper]
+class Remark(AuditMixin, db.Base):
+    """A model that leaves much to the database, and offers the rest."""
+
+    __tablename__ = "remarks"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(sa.String(50))
+    paper_id: Mapped[int | None] = mapped_column(sa.ForeignKey("papers.id"))
+    paper: Mapped[Paper | None] = relationship(back_populates="remarks")
+    version: Mapped[int] = mapped_column()
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  # as SQLAlchemy has it
+    seen: Mapped[dt.datetime] = mapped_column(server_default=sa.func.now())
+    day: Mapped[dt.date] = mapped_column(default=dt.date.today)
+    touched: Mapped[str | None] = mapped_column(onupdate="again")
+    code: Mapped[str] = mapped_column(server_default=sa.text("lower('CODE')"))
+    folded: Mapped[str] = mapped_column(sa.Computed("lower(text)"))
+    state: Mapped[str] = mapped_column(server_default="draft")
+    shown: Mapped[bool] = mapped_column(server_default=sa.true())
+    hint: Mapped[str] = mapped_column(server_default=sa.text("'(none)'"))
+    opens: Mapped[dt.time] = mapped_column(default=dt.time(9))
+
+
+MODELS = [Person, Note, Label, Seat, Kinds, Clumsy, Badge, Visit, Paper, Remark]

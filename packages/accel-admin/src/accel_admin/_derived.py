@@ -6,9 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty
+from sqlalchemy.sql.functions import FunctionElement
 
 from accel_admin._secrets import looks_secret
 from accel_admin._types import python_type, unwrapped
+from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
+
+_MIXINS = (AuditMixin, SoftDeleteMixin, TimestampMixin)
 
 
 def shown_columns(mapper: Mapper[Any]) -> list[str]:
@@ -36,12 +40,26 @@ def text_columns(mapper: Mapper[Any]) -> list[str]:
 
 def form_columns(mapper: Mapper[Any]) -> list[str]:
     """Return the columns to fill in."""
+    filled_in = server_columns(mapper)
     return [
         attribute.key
         for attribute in _public(mapper)
         if isinstance(attribute.columns[0], sa.Column)
+        and attribute.key not in filled_in
         and not _relation_shows(mapper, attribute, writable=True)
-        and not _is_generated(attribute.columns[0])
+        and not _is_generated_key(attribute.columns[0])
+    ]
+
+
+def server_columns(mapper: Mapper[Any]) -> list[str]:
+    """Return the columns that the database or accel-db fills in.
+
+    In a form, somebody could sign as another one, or date a row back.
+    """
+    return [
+        attribute.key
+        for attribute in mapper.column_attrs
+        if not attribute.columns[0].primary_key and _is_filled_in(mapper, attribute)
     ]
 
 
@@ -125,9 +143,37 @@ def _relation_shows(
     )
 
 
-def _is_generated(column: sa.Column[Any]) -> bool:
-    if column.computed is not None:
+def _is_filled_in(mapper: Mapper[Any], attribute: ColumnProperty[Any]) -> bool:
+    column, name = attribute.columns[0], attribute.key
+    if any(issubclass(mapper.class_, m) and hasattr(m, name) for m in _MIXINS):
         return True
+    if not isinstance(column, sa.Column):
+        return False
+    if column is mapper.version_id_col or column.onupdate or column.server_onupdate:
+        return True
+    return _is_computed(column.server_default) or _is_stamped(column)
+
+
+def _is_computed(default: Any) -> bool:
+    # A constant is only an offer; a function, an identity or a trigger is more.
+    if not isinstance(default, sa.DefaultClause):
+        return default is not None
+    given = default.arg
+    if isinstance(given, sa.TextClause):
+        return "(" in given.text and not given.text.lstrip().startswith("'")
+    return isinstance(given, FunctionElement)
+
+
+def _is_stamped(column: sa.Column[Any]) -> bool:
+    """Tell whether *column* is a time that is taken when the row is written."""
+    if not issubclass(python_type(column.type), (dt.date, dt.time)):
+        return False
+    if column.server_default is not None:
+        return True
+    return column.default is not None and not column.default.is_scalar
+
+
+def _is_generated_key(column: sa.Column[Any]) -> bool:
     if not column.primary_key:
         return False
     # A typed key, such as a code, has neither, and somebody must fill it in.

@@ -6,7 +6,12 @@ import sqlalchemy as sa
 from flask_admin.contrib.sqla.fields import InlineModelFormList
 from flask_admin.contrib.sqla.form import InlineModelConverter
 
-from accel_admin._derived import key_columns, secret_columns, to_one
+from accel_admin._derived import (
+    key_columns,
+    secret_columns,
+    server_columns,
+    to_one,
+)
 from accel_admin._keys import encode_key
 from accel_admin._relations import RelationLoader
 
@@ -38,7 +43,7 @@ class InlineRows(InlineModelFormList):  # type: ignore[misc]  # Flask-Admin is n
 
 
 class InlineConverter(InlineModelConverter):  # type: ignore[misc]  # Flask-Admin is not typed
-    """Makes inline forms without secrets, and with searched relations."""
+    """Makes inline forms without secrets and server columns, with searched relations."""
 
     inline_field_list_type = InlineRows
 
@@ -48,7 +53,8 @@ class InlineConverter(InlineModelConverter):  # type: ignore[misc]  # Flask-Admi
         mapper = sa.inspect(info.model)
         many = [r.key for r in mapper.relationships if r.key not in to_one(mapper)]
         given = info.form_excluded_columns or ()
-        info.form_excluded_columns = [*given, *secret_columns(mapper), *many]
+        hidden = [*secret_columns(mapper), *server_columns(mapper)]
+        info.form_excluded_columns = [*given, *hidden, *many]
         info.form_ajax_refs = getattr(info, "form_ajax_refs", None) or {
             name: RelationLoader(name, self.session, mapper.relationships[name].mapper)
             for name in to_one(mapper)
