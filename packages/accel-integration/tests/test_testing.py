@@ -394,8 +394,8 @@ class Site(EndpointsDeclaration):
         return await api.client.post(str(api.url), files=files, data={"title": "x"})
 
     @integration.endpoint("post", "/call")
-    async def call(api: ApiHTTP, value: int) -> httpx.Response:
-        body = {"value": value, "a": 1, "key": api.credentials["TOKEN"]}
+    async def call(api: ApiHTTP, value: int, pin: str = "1234") -> httpx.Response:
+        body = {"value": value, "password": pin, "key": api.credentials["TOKEN"]}
         return await api.client.post(str(api.url), json=body)
 
 
@@ -483,6 +483,8 @@ async def test_difference_to_what_was_recorded_is_named(tmp_path):
             match=r"POST http://\*\*\*@127\.0\.0\.1:9/call\. .* another body: 'value' differ",
         ):
             await site.call(2)
+        with pytest.raises(UnrecordedRequestError, match="secret fields, or how it"):
+            await site.call(1, "4321")
         with pytest.raises(
             UnrecordedRequestError, match=r"form-data of .* bytes instead of multi"
         ):

@@ -150,6 +150,8 @@ class Asked:
         unlike = [name for name in names if fields.get(name) != others.get(name)]
         if unlike:
             return f"{', '.join(map(repr, unlike))} differ"
+        if summary_of(mine) == summary_of(other):
+            return "secret fields, or how it is written, differ"
         return f"{summary_of(other)} instead of {summary_of(mine)}"
 
 

@@ -70,7 +70,7 @@ class FakeClock:
     def drive(self, *methods: Callable[..., Any]) -> Iterator["FakeClock"]:
         """Let the stability patterns of *methods* live on this clock for a while.
 
-        They begin with fresh states, and again when it is over.
+        All but `sp.Timeout` do. They begin with fresh states, and again when it is over.
         """
         with on_clock(self, [_plan_behind(method) for method in methods]):
             yield self
