@@ -493,3 +493,19 @@ async def test_difference_to_what_was_recorded_is_named(tmp_path):
             UnrecordedRequestError, match=r"/list\?page=2\. It has GET /list\?page=1, "
         ):
             await site.page(2)
+
+
+async def test_client_that_follows_redirects_is_recorded_step_by_step_too(tmp_path):
+    def server(request):
+        moved = {"location": "/new"} if request.url.path == "/old" else {}
+        return httpx.Response(302 if moved else 200, headers=moved)
+
+    path = tmp_path / "site.json"
+    transport = httpx.MockTransport(server)
+    async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+        with patch_integration({Site.get: recorded(path, record=True)}):
+            response = await Site("http://site.test", client=client).get("old")
+
+    assert [past.status_code for past in response.history] == [302]
+    assert '"GET /old"' in path.read_text()
+    assert '"GET /new"' in path.read_text()
