@@ -30,11 +30,13 @@ from accel_integration._arguments import ArgumentSchema
 from accel_integration._budget import RetryBudget
 from accel_integration._clients import ClientPool
 from accel_integration._context import EXCHANGE, Exchange, Temporarily
+from accel_integration._errors import ResponseError
 from accel_integration._events import CallFinished, Hub, Listener, Unsubscribe
 from accel_integration._masking import mask_url
 from accel_integration._request_bodies import BODIES, Bodies, whole_at_every_attempt
 from accel_integration._request_extras import Auth, Headers, RequestExtras
 from accel_integration._response import (
+    UNREADABLE,
     Place,
     ResponseSchema,
     members_of,
@@ -221,12 +223,41 @@ class Endpoint:
         """Put *strategies* around what it was decorated with."""
         plan = Plan.around(self.func, tuple(strategies))
         self.repeats = any(strategy.repeats for strategy in plan.strategies)
+        attempt = self._readable(plan.func)
         if self.repeats:
-            attempt = whole_at_every_attempt(plan.func, is_async=self.is_async)
-            plan = Plan(attempt, plan.strategies, plan.endpoint)
-        self.plan = plan
+            attempt = whole_at_every_attempt(attempt, is_async=self.is_async)
+        self.plan = Plan(attempt, plan.strategies, plan.endpoint)
         self.plan.hub.forward_to(self.integration.hub)
         self.plan.budget_at = self.integration.retry_budget_at
+
+    def _readable(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func*, so that strategies see what is wrong with a body it reads."""
+
+        @functools.wraps(func)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return func(*args, **kwargs)
+            except UNREADABLE as exc:
+                if (error := self._unreadable(exc)) is None:
+                    raise
+                raise error from exc
+
+        @functools.wraps(func)
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await func(*args, **kwargs)
+            except UNREADABLE as exc:
+                if (error := self._unreadable(exc)) is None:
+                    raise
+                raise error from exc
+
+        return acall if self.is_async else call
+
+    def _unreadable(self, exc: Exception) -> ResponseError | None:
+        exchange, bodies = EXCHANGE.get(), BODIES.get()
+        if exchange is None or bodies is None:
+            return None
+        return self.schema.unreadable(exc, exchange, bodies.place)
 
     def _check_parameters(self) -> None:
         """Refuse a function without ApiHTTP, or without what the path names."""

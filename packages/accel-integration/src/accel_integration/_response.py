@@ -25,6 +25,7 @@ from accel_integration._masking import mask_text, mask_url, secrets_in
 from accel_integration._outcome import parse_retry_after
 
 __all__ = [
+    "UNREADABLE",
     "Alternative",
     "Place",
     "Received",
@@ -38,6 +39,8 @@ STATUS_NAME = re.compile(r"^http_?([1-5]\d\d)(?!\d)", re.IGNORECASE)
 FIRST_ERROR_STATUS = 400
 KILOBYTE = 1024
 SHOWN_ERRORS = 5
+# What the body of a response is, and what a method hands on without having looked at it.
+BODIES: frozenset[type] = frozenset({str, bytes, list, dict, type(None)})
 
 
 def members_of(annotation: Any) -> tuple[Any, ...]:
@@ -56,6 +59,10 @@ def adapter_for(annotation: Any) -> TypeAdapter[Any]:
     except PydanticSchemaGenerationError:
         lenient = ConfigDict(arbitrary_types_allowed=True)
         return TypeAdapter(annotation, config=lenient)
+
+
+# What comes of reading a body that is no JSON, or none that anybody could mean.
+UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Fit(NamedTuple):
@@ -102,7 +109,7 @@ class Alternative:
         kind = items[0] if items else annotation
         match = STATUS_NAME.match(getattr(kind, "__name__", ""))
         self.status = int(match[1]) if match else None
-        self.is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+        self.takes_all = annotation in (Any, object)
 
 
 class Received(NamedTuple):
@@ -111,18 +118,27 @@ class Received(NamedTuple):
     data: Any
     status: int | None
     retry_after: str | None
+    # Whether the method made it itself, whatever the response was.
+    is_made: bool = False
+    # Why the body could not be read.
+    flaw: str | None = None
 
     @classmethod
-    def read(cls, value: Any, exchange: Exchange) -> "Received":
+    def read(
+        cls, value: Any, exchange: Exchange, bodies: frozenset[type] = BODIES
+    ) -> "Received":
         """Look at *value*, which is a response or what was made of one."""
         if not is_response(value):
-            return cls(value, exchange.status, exchange.retry_after)
+            is_made = type(value) not in bodies or exchange.fallbacks > 0
+            return cls(value, exchange.status, exchange.retry_after, is_made)
+        flaw = None
         # Not every body is what its content type says.
         try:
             data = value.json() if value.content else None
-        except ValueError:
-            data = value.text
-        return cls(data, value.status_code, value.headers.get("retry-after"))
+        except (ValueError, RecursionError) as exc:
+            data, flaw = value.text, flaw_of(exc)
+        retry_after = value.headers.get("retry-after")
+        return cls(data, value.status_code, retry_after, flaw=flaw)
 
     @property
     def is_error(self) -> bool:
@@ -135,7 +151,33 @@ class Received(NamedTuple):
             return self.data
         if isinstance(self.data, bytes):
             return self.data.decode(errors="replace")
-        return json.dumps(self.data, default=_type_name, ensure_ascii=False)
+        try:
+            return json.dumps(self.data, default=_type_name, ensure_ascii=False)
+        except RecursionError:
+            return _type_name(self.data)
+
+
+def text_of(exc: Exception) -> str | bytes | None:
+    """Return the JSON that could not be read, or None if *exc* is about nothing such."""
+    if isinstance(exc, json.JSONDecodeError):
+        return exc.doc
+    frame, traceback = None, exc.__traceback__
+    while traceback is not None:
+        frame, traceback = traceback.tb_frame, traceback.tb_next
+    # Elsewhere, these two may well be mistakes of ours.
+    if frame is None or not frame.f_globals.get("__name__", "").startswith("json"):
+        return None
+    if isinstance(exc, UnicodeDecodeError):
+        return exc.object
+    return str(frame.f_locals.get("s", ""))
+
+
+def flaw_of(exc: Exception) -> str:
+    """Say why a body could not be read, without any of it."""
+    if isinstance(exc, RecursionError):
+        return "the answer is nested too deeply"
+    reason = exc.msg if isinstance(exc, json.JSONDecodeError) else type(exc).__name__
+    return f"the answer is no JSON ({reason})"
 
 
 def is_response(value: object) -> bool:
@@ -182,6 +224,13 @@ class ResponseSchema:
             for member in members
             if isinstance(member, type) and member is not dict
         }
+        # Beside a schema for success, None is what a method says that found nothing.
+        nothing: type = type(None)
+        finds = any(
+            alt.status is None and alt.annotation not in (None, nothing)
+            for alt in self.alternatives
+        )
+        self._bodies = BODIES - {nothing} if finds else BODIES
 
     def convert(
         self,
@@ -193,18 +242,27 @@ class ResponseSchema:
 
         The status decides where it is known: a schema named after it is the only one
         to try. Otherwise the schema that fits best wins, not the first one, and an
-        undeclared error status makes do with a perfect fit only.
+        undeclared error status makes do with a model that fits perfectly only, or with
+        what the method made itself.
 
         Raises:
             ResponseStatusError: Nothing is declared for the status.
             ResponseValidationError: Nothing declared fits.
         """
-        if type(value) in self._finished:
+        kind = type(value)
+        if kind in self._finished and (
+            kind not in self._bodies or (exchange.status or 0) < FIRST_ERROR_STATUS
+        ):
             return value
-        received = Received.read(value, exchange)
-        found, errors = self._best(received)
+        received = Received.read(value, exchange, self._bodies)
+        try:
+            found, errors = self._best(received)
+        except RecursionError as exc:
+            raise self._error(received, place, [flaw_of(exc)]) from None
         if found:
             return found[0]
+        if received.flaw is not None:
+            errors = [received.flaw]
         raise self._error(received, place, errors) from None
 
     def _best(self, received: Received) -> tuple[list[Any], list[str]]:
@@ -242,7 +300,21 @@ class ResponseSchema:
         """Tell whether a schema for success may take the body of an error."""
         if not received.is_error or alternative.status == received.status:
             return True
-        return not alternative.is_model or (fit.known > 0 and fit.unknown == 0)
+        if alternative.takes_all or received.is_made:
+            return True
+        return fit.known > 0 and fit.unknown == 0
+
+    def unreadable(
+        self, exc: Exception, exchange: Exchange, place: Place
+    ) -> ResponseError | None:
+        """Return what *exc*, raised by a method that read a body, says of the answer.
+
+        None is returned for what has nothing to do with an answer.
+        """
+        if exchange.status is None or (text := text_of(exc)) is None:
+            return None
+        received = Received(text, exchange.status, exchange.retry_after)
+        return self._error(received, place, [flaw_of(exc)])
 
     def _reasons(self, alternative: Alternative, exc: ValidationError) -> list[str]:
         """Return where and why *exc* was raised, without the values."""

@@ -1,0 +1,202 @@
+"""Answers: which of them count, and what becomes of bodies that nobody can read."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from accel_integration import (
+    ApiHTTP,
+    CircuitBreakerError,
+    EndpointsDeclaration,
+    IntegrationHTTP,
+    MaxRetriesExceededError,
+    ResponseStatusError,
+    ResponseValidationError,
+    sp,
+)
+
+pytestmark = pytest.mark.anyio
+
+DEEP = "[" * 100_000
+
+
+class User(BaseModel):
+    id: int
+
+
+@dataclass
+class Order:
+    id: int
+
+
+async def whole(api):
+    return await api.client.get(str(api.url))
+
+
+async def body(api):
+    return (await api.client.get(str(api.url))).json()
+
+
+def served(returns, content, status, *, func=whole, patterns=()):
+    """Return an instance whose `call` gets *content*, and the requests it made."""
+    requests = []
+
+    def handler(request):
+        requests.append(request)
+        return httpx.Response(status, content=content)
+
+    async def call(api: ApiHTTP):
+        return await func(api)
+
+    call.__annotations__["return"] = returns
+    integration = IntegrationHTTP("It", strategies=patterns)
+    members = {
+        "integration": integration,
+        "call": integration.endpoint("get", "/")(call),
+    }
+    client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
+    it = type("It", (EndpointsDeclaration,), members)(
+        "http://user:pw@it", client=client
+    )
+    return it, requests
+
+
+@pytest.mark.parametrize(
+    ("returns", "content"),
+    [
+        (None, b""),
+        (User | None, b""),
+        (str, b"Internal Server Error"),
+        (bytes, b"Internal Server Error"),
+        (dict[str, Any], b'{"id": 1}'),
+        (list[int], b"[1]"),
+        (list, b"[2]"),
+        (bool, b"true"),
+        (Order, b'{"id": 1}'),
+    ],
+)
+async def test_an_undeclared_error_is_no_success_whatever_its_body_looks_like(
+    returns, content
+):
+    it, _ = served(returns, content, 500)
+
+    with pytest.raises(ResponseStatusError, match="got status 500"):
+        await it.call()
+
+
+@pytest.mark.parametrize(
+    ("returns", "made"),
+    [(None, None), (str, "text"), (bytes, b"text"), (list, [1]), (dict[str, int], {})],
+)
+async def test_what_a_method_only_hands_on_is_no_success_either(returns, made):
+    async def hand_on(api):
+        await whole(api)
+        return made
+
+    it, _ = served(returns, b"", 500, func=hand_on)
+
+    with pytest.raises(ResponseStatusError):
+        await it.call()
+
+
+class Found:
+    """A class of one's own."""
+
+
+@pytest.mark.parametrize(
+    ("returns", "made"),
+    [(bool, False), (int, 500), (float, 1), (Found, Found()), (User | None, None)],
+)
+async def test_what_a_method_makes_of_an_error_itself_is_its_word(returns, made):
+    async def judge(api):
+        await whole(api)
+        return made
+
+    it, _ = served(returns, b"", 500, func=judge)
+
+    assert await it.call() == made
+
+
+@pytest.mark.parametrize("returns", [Any, object])
+async def test_any_takes_errors_too(returns):
+    it, _ = served(returns, b'{"a": 1}', 500)
+
+    assert await it.call() == {"a": 1}
+
+
+async def test_a_model_that_fits_perfectly_may_take_an_error():
+    it, _ = served(User | None, b'{"id": 1}', 500)
+
+    assert await it.call() == User(id=1)
+
+
+async def test_a_fallback_may_answer_an_error_with_anything():
+    patterns = [sp.Fallback([1]), sp.RetryPattern(1, 0)]
+    it, _ = served(list[int], b"<html>", 503, func=body, patterns=patterns)
+
+    assert await it.call() == [1]
+
+
+@pytest.mark.parametrize(("status", "requests"), [(503, 3), (400, 1)])
+async def test_statuses_decide_although_the_body_is_no_json(status, requests):
+    patterns = [sp.RetryPattern(3, 0, statuses={503})]
+    it, made = served(
+        dict[str, int], b"<html>sorry", status, func=body, patterns=patterns
+    )
+
+    with pytest.raises((ResponseStatusError, MaxRetriesExceededError)) as caught:
+        await it.call()
+
+    error = caught.value.__cause__ if status == 503 else caught.value
+    assert isinstance(error, ResponseStatusError)
+    assert (error.status, error.body) == (status, "<html>sorry")
+    assert "pw" not in error.url
+    assert len(made) == requests
+
+
+@pytest.mark.parametrize("func", [body, whole])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"<html>", "is no JSON"), (b'"\xff"', "is no JSON"), (DEEP, "nested too deeply")],
+)
+async def test_a_body_that_nobody_can_read_is_no_error_of_ours(func, content, why):
+    it, _ = served(dict[str, int], content, 200, func=func)
+
+    with pytest.raises(ResponseValidationError, match=why) as caught:
+        await it.call()
+
+    assert caught.value.status == 200
+    assert 1 <= len(caught.value.body) <= 1024
+
+
+@pytest.mark.parametrize("content", [b"<html>", DEEP])
+async def test_a_circuit_opens_for_garbage(content):
+    patterns = [sp.CircuitBreaker(2, 30)]
+    it, _ = served(dict[str, int], content, 200, func=body, patterns=patterns)
+
+    for _ in range(2):
+        with pytest.raises(ResponseValidationError):
+            await it.call()
+
+    with pytest.raises(CircuitBreakerError):
+        await it.call()
+
+
+async def test_mistakes_of_the_method_itself_stay_what_they_are():
+    async def endless(api):
+        await whole(api)
+        return await endless(api)
+
+    async def misread(_api):
+        return json.loads("no answer of anybody")
+
+    it, _ = served(dict[str, int], b"{}", 200, func=endless)
+    with pytest.raises(RecursionError):
+        await it.call()
+    it, _ = served(dict[str, int], b"{}", 200, func=misread)
+    with pytest.raises(json.JSONDecodeError):
+        await it.call()
