@@ -1,14 +1,18 @@
 """ETag, If-None-Match and If-Match."""
 
+import datetime as dt
+import decimal
+
 import anyio
 import anyio.lowlevel
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import text
 
 from accel_cache import MemoryCache
-from accel_viewset import FullViewSet
+from accel_viewset import FullViewSet, ViewSetBulk
 
-from .models import Note, db as manager
+from .models import Note, Thing, db as manager
 from .schemas import NoteOut
 
 pytestmark = pytest.mark.anyio
@@ -154,3 +158,39 @@ async def test_cached_response_has_the_tag_that_changes_need(note, serve):
 
     assert hit.headers["x-cache"] == "HIT"
     assert (unchanged.status_code, changed.status_code) == (304, 200)
+
+
+class Priced(BaseModel):
+    id: int
+    name: str
+    price: decimal.Decimal
+    at: dt.datetime
+
+
+class Prices(FullViewSet, ViewSetBulk):
+    db_model = Thing
+    pydantic_model = Priced
+    etag = True
+
+
+@pytest.mark.parametrize("sent", ["9.9", "1e1", "7"])
+async def test_what_a_write_answers_is_what_is_stored(db, serve, sent):
+    item = {"name": "t", "price": sent, "at": "2026-01-01T12:00:00+02:00"}
+
+    async with serve(Prices) as web:
+        created = await web.post("/x", json=item)
+        url = created.headers["location"]
+        read = await web.get(url)
+        match = {"If-Match": created.headers["etag"]}
+        changed = await web.patch(url, json={"price": sent}, headers=match)
+        replaced = await web.put(url, json=item)
+        many = await web.post("/x/bulk", json=[item])
+        changes = [{"id": many.json()[0]["id"], "price": sent}]
+        many_changed = await web.patch("/x/bulk", json=changes)
+
+    assert created.content == read.content
+    assert created.headers["etag"] == read.headers["etag"]
+    assert changed.status_code == 200
+    assert changed.content == replaced.content == read.content
+    assert [{**x, "id": 1} for x in many.json()] == [read.json()]
+    assert many_changed.json() == many.json()

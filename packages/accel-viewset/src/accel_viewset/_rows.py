@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 from fastapi import Depends, Request, Response
+from pydantic import BaseModel
 from sqlalchemy import Row, Select, select
 
 from accel_db import DatabaseError, InvalidValue, NotFound, OrmAsync
@@ -14,6 +16,7 @@ from accel_viewset._errors import OutOfScope
 from accel_viewset._fast_lane import FastLane
 from accel_viewset._generic import GenericViewSet
 from accel_viewset._guards import resolved
+from accel_viewset._types import is_kept
 
 ORM = Depends(AppOrm.aget_orm)
 _JSON = "application/json"
@@ -138,6 +141,39 @@ class Rows(GenericViewSet):
         rows = await self._rows(request)
         if not await aorm.exists(rows.where(*where)):
             raise OutOfScope
+
+    async def _stored(self, row: Any, item: BaseModel, aorm: OrmAsync) -> Any:
+        """Return *row* as a later request reads it, if that may differ from *item*.
+
+        `9.9` is `9.90` once it is stored, and the `ETag` must be that of the row.
+        """
+        # What is read deep has been read again already.
+        if self.deep_schema or not isinstance(row, self.db_model):
+            return row
+        named = item.model_fields_set | self._defaulted
+        key = self._key.read(row)
+        if key is None or not self._rewritten & named:
+            return row
+        again = select(self.db_model).where(*self._is_row(key))
+        # Somebody else may have deleted it meanwhile.
+        found = await aorm.get(again.execution_options(populate_existing=True))
+        return row if found is None else found
+
+    @cached_property
+    def _rewritten(self) -> frozenset[str]:
+        """Return the columns whose database may store a value in another form."""
+        columns = self._mapper.column_attrs
+        return frozenset(x.key for x in columns if not is_kept(x.columns[0]))
+
+    @cached_property
+    def _defaulted(self) -> frozenset[str]:
+        """Return the columns whose value Python may give."""
+        columns = {x.key: x.columns[0] for x in self._mapper.column_attrs}
+        return frozenset(
+            name
+            for name, column in columns.items()
+            if getattr(column, "default", None) is not None
+        )
 
     # Responses
 
