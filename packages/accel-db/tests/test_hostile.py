@@ -1,6 +1,7 @@
 """Data, addresses and calls that nobody expects."""
 
 import base64
+import datetime as dt
 import json
 import socket
 
@@ -209,6 +210,22 @@ async def test_json_that_could_not_be_said_again_is_not_stored(aorm, write, bad)
         await write(aorm, {"meta": bad})
 
     assert [x.meta for x in await aorm.get_list(select(Parcel))] == ["kept"]
+
+
+@pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
+)
+async def test_a_time_beyond_the_calendar_is_invalid(aorm, write, moment):
+    await aorm.create_item({"id": 1}, Parcel)
+    sent = dt.datetime.fromisoformat(moment)
+
+    with pytest.raises(InvalidValue):
+        await write(aorm, {"sent": sent})
+    with pytest.raises(InvalidValue):
+        await aorm.get_list(select(Parcel).where(Parcel.sent > sent))
+
+    assert [x.sent for x in await aorm.get_list(select(Parcel))] == [None]
 
 
 async def test_json_keeps_what_is_a_character(aorm):

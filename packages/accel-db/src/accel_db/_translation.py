@@ -34,6 +34,8 @@ _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 _DOWN = ("08", "57P", "53")
 _SQLITE_DOWN = ("unable to open database", "disk I/O error", "database or disk is full")
 _BAD_VALUES = ("22", "42804")
+# What types raise for values that they do not take, such as a time beyond the year 1.
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 _SQLITE_FAILED = re.compile(
     r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.+))?"
 )
@@ -87,7 +89,7 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
     if not isinstance(exc, DBAPIError):
         # The value did not even reach the driver.
         cause = exc.orig
-        if isinstance(cause, (ValueError, TypeError, AttributeError, LookupError)):
+        if isinstance(cause, _UNREADABLE):
             return InvalidValue("value", "value for its column")
         return None
     if (state := sqlstate(exc)) is not None:
