@@ -151,3 +151,65 @@ def test_a_store_that_goes_away_during_a_login_is_said_to_be_down(sqlite, build)
 
     assert answer.status_code == 503
     assert "The store of sessions cannot be reached." in answer.text
+
+
+HALF = r'{"a": "\ud800"}'
+
+
+def add_half(db):
+    """Write what accel-db refuses today, as another program may."""
+    statement = "INSERT INTO kinds (id, active, settings) VALUES (1, false, :half)"
+    with db.transaction() as session:
+        session.execute(sa.text(statement), {"half": HALF})
+
+
+@pytest.mark.parametrize("text", [HALF, r'{"\udfff": 1}', r'"a\ude00\ud83d"'])
+def test_json_with_half_of_a_character_is_refused_with_the_form(admin_on, text):
+    page = admin_on.post("/admin/kinds/new/", {"settings": text})
+
+    assert page.status_code == 200
+    assert "This holds half of a character" in page.text
+    with manager.session() as session:
+        assert session.scalars(sa.select(Kinds)).all() == []
+
+
+def test_a_whole_character_may_be_written_as_two_escapes(admin_on):
+    admin_on.post("/admin/kinds/new/", {"settings": r'"\ud83d\ude00"'})
+
+    with manager.session() as session:
+        assert session.scalars(sa.select(Kinds)).one().settings == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    "page", ["", "details/?id=1", "edit/?id=1", "export/csv/", "?search=%ED%A0%80"]
+)
+def test_half_of_a_character_that_is_there_breaks_no_page(admin_on, db, page):
+    add_half(db)
+
+    answer = admin_on.get(f"/admin/kinds/{page}")
+
+    assert answer.status_code == 200
+    assert r"\ud800" in answer.text
+
+
+def test_half_of_a_character_is_mended_in_the_form(admin_on, db):
+    events = []
+    (panel,) = admin_on.client.application.extensions["admin"]
+    unsubscribe = panel.subscribe(events.append)
+    add_half(db)
+
+    admin_on.post("/admin/kinds/edit/?id=1", {"settings": '{"a": "b"}'})
+    unsubscribe()
+
+    with manager.session() as session:
+        assert session.get(Kinds, 1).settings == {"a": "b"}
+    assert ("settings", r'{"a": "\ud800"}', '{"a": "b"}') in events[-1].changes
+
+
+def test_half_of_a_character_in_a_text_stays_an_escape(admin_on):
+    body = f"csrf_token={admin_on.token()}&name=a%ED%A0%80b"
+    kind = "application/x-www-form-urlencoded"
+
+    admin_on.client.post("/admin/person/new/", data=body, content_type=kind)
+
+    assert "a%ED%A0%80b" in admin_on.get("/admin/person/").text

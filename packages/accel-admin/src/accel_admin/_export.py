@@ -1,5 +1,7 @@
 """Exports that stay data."""
 
+from accel_admin._labels import encodable
+
 # The last four are the wide forms of the first, which some programs read alike.
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
@@ -7,8 +9,11 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 def harmless(value: object) -> object:
     """Return *value*, with text that a spreadsheet would run made plain text.
 
+    What cannot be written is escaped, so that it does not cut the file off.
+
     The quote in front is what OWASP recommends against CSV injection.
     """
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    text = encodable(value)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

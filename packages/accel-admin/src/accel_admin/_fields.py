@@ -89,6 +89,21 @@ class JsonField(JSONField):  # type: ignore[misc]  # Flask-Admin is not typed
         if too_deep:
             self.data = None
             raise ValueError(f"This is nested more than {_DEEPEST} levels deep.")
+        if _has_half(self.data):
+            self.data = None
+            raise ValueError(
+                "This holds half of a character, such as `\\ud800` alone. Write the "
+                "whole character."
+            )
+
+
+def _has_half(value: Any) -> bool:
+    """Tell whether a text in *value* is half of a surrogate pair, or holds one."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _depth(value: Any) -> int:

@@ -33,6 +33,15 @@ def is_row(value: object) -> bool:
     return hasattr(value, "_sa_instance_state")
 
 
+def encodable(text: str) -> str:
+    """Return *text* with halves of characters as escapes.
+
+    JSON may hold half of a surrogate pair, which UTF-8 cannot: a page would fail. An
+    escape is still the same JSON.
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 def plain(value: object) -> object:
     """Return *value* as text, where it is no text or number already."""
     if is_row(value):

@@ -22,7 +22,7 @@ from accel_admin._filters import Filters
 from accel_admin._forms import EditableForms
 from accel_admin._inline import InlineConverter
 from accel_admin._keys import decode_key
-from accel_admin._labels import in_details, in_export, in_list
+from accel_admin._labels import encodable, in_details, in_export, in_list
 from accel_admin._permissions import action_of
 from accel_admin._problems import show_problems
 from accel_admin._secrets import looks_secret
@@ -101,6 +101,10 @@ class ModelView(EditableForms, AuditedWrites):
         blueprint = super().create_blueprint(admin)
         show_problems(blueprint, admin.name, f"{admin.endpoint}.index")
         return blueprint
+
+    def render(self, template: str, **kwargs: Any) -> str:
+        """Return a page, which shows whatever the database holds."""
+        return encodable(super().render(template, **kwargs))
 
     # Permissions
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from accel_admin._derived import secret_columns
 from accel_admin._keys import encode_key
-from accel_admin._labels import plain
+from accel_admin._labels import encodable, plain
 from accel_db import DatabaseError, SoftDeleteMixin, acting_as
 
 logger = logging.getLogger("accel_admin")
@@ -147,7 +147,8 @@ def differences(row: Any) -> Changes:
 
 
 def _text(values: Any) -> str:
-    return ", ".join(str(plain(value)) for value in values or ())[:_LONGEST]
+    text = ", ".join(str(plain(value)) for value in values or ())
+    return encodable(text[:_LONGEST])
 
 
 def explain(exc: Exception) -> str:
