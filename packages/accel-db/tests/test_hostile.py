@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 import json
 import socket
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select, text, update
@@ -35,6 +36,7 @@ _WRITES = {
         update(Parcel).where(Parcel.id == 1), data
     ),
     "bulk": lambda aorm, data: aorm.bulk_create(Parcel, [data]),
+    "bulk of objects": lambda aorm, data: aorm.bulk_create(Parcel, [Parcel(**data)]),
     "upsert": lambda aorm, data: aorm.upsert(Parcel, [{"id": 1, **data}]),
 }
 
@@ -226,6 +228,27 @@ async def test_a_time_beyond_the_calendar_is_invalid(aorm, write, moment):
         await aorm.get_list(select(Parcel).where(Parcel.sent > sent))
 
     assert [x.sent for x in await aorm.get_list(select(Parcel))] == [None]
+
+
+@pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
+@pytest.mark.parametrize(
+    "price", ["1e8", "-1e8", "99999999.995", "9e999", "NaN", "Infinity"]
+)
+async def test_a_number_beyond_the_digits_of_its_column_is_invalid(aorm, write, price):
+    await aorm.create_item({"id": 1}, Parcel)
+
+    with pytest.raises(InvalidValue):
+        await write(aorm, {"price": Decimal(price)})
+
+    assert [x.price for x in await aorm.get_list(select(Parcel))] == [None]
+
+
+@pytest.mark.parametrize("price", ["99999999.994", "-99999999.99", "0.001", "7"])
+async def test_a_number_is_rounded_to_the_digits_of_its_column(aorm, price):
+    created = await aorm.create_item({"price": price}, Parcel)
+    found = await aorm.eager_refresh(created)
+
+    assert found.price == round(Decimal(price), 2)
 
 
 async def test_json_keeps_what_is_a_character(aorm):

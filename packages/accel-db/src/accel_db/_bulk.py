@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapper, Session
 
 from accel_db._errors import InvalidPayload
-from accel_db._payload import as_mapping, column_values
+from accel_db._payload import as_mapping, check_object, column_values
 
 _READ_BACK = {"populate_existing": True}
 
@@ -19,6 +19,8 @@ def insert_rows(
     created: list[Any] = []
     for part in _batches(rows, batch):
         if all(isinstance(row, mapper.class_) for row in part):
+            for row in part:
+                check_object(row)
             session.add_all(part)
             session.flush()
             created += part

@@ -16,7 +16,7 @@ from accel_db._deep_write import create_graph, refresh_touched, update_graph
 from accel_db._errors import InvalidPayload, InvalidValue, NotFound
 from accel_db._mixins import mark_deleted, soft_delete_column
 from accel_db._pages import CursorPage, Page, cursor_page, page_count
-from accel_db._payload import as_mapping, column_values
+from accel_db._payload import as_mapping, check_object, column_values
 from accel_db._plan import Deep, plan_for
 from accel_db._statements import (
     by_key,
@@ -309,6 +309,8 @@ class Orm(UnitsOfWork):
         if not isinstance(item, model) and not deep:
             values = as_mapping(item, path=model.__name__, partial=False)
             item = model(**column_values(mapper, values, path=model.__name__))
+        elif isinstance(item, model):
+            check_object(item)
 
         def work() -> Any:
             if isinstance(item, model):

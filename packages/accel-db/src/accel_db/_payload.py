@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ClauseElement
-from sqlalchemy.orm import ColumnProperty, Mapper
+from sqlalchemy.orm import ColumnProperty, Mapper, object_mapper
 
 from accel_db._errors import InvalidPayload
-from accel_db._values import coerce
+from accel_db._values import coerce, fitting
 
 
 def as_mapping(data: Any, *, path: str, partial: bool) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def column_value(mapper: Mapper[Any], name: str, value: Any, *, path: str) -> An
     if isinstance(attribute, ColumnProperty):
         if isinstance(value, ClauseElement):
             return value
-        return coerce(value, attribute.columns[0].type, f"{path}.{name}")
+        here, column_type = f"{path}.{name}", attribute.columns[0].type
+        return fitting(coerce(value, column_type, here), column_type, here)
     if name in mapper.relationships:
         raise InvalidPayload(
             f"{path}.{name}", "it is a relationship, which needs `deep=True`"
@@ -62,6 +63,16 @@ def column_value(mapper: Mapper[Any], name: str, value: Any, *, path: str) -> An
     if attribute is not None or _is_settable(mapper, name):
         return value
     raise InvalidPayload(f"{path}.{name}", "there is no such attribute")
+
+
+def check_object(instance: Any) -> None:
+    """Refuse an object with a number that its column cannot hold, as data with one."""
+    mapper = object_mapper(instance)
+    for name, value in instance.__dict__.items():
+        attribute = mapper.attrs.get(name)
+        if isinstance(attribute, ColumnProperty):
+            path = f"{mapper.class_.__name__}.{name}"
+            fitting(value, attribute.columns[0].type, path)
 
 
 def _is_settable(mapper: Mapper[Any], name: str) -> bool:

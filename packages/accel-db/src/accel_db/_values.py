@@ -12,7 +12,9 @@ from sqlalchemy import (
     BindParameter,
     Column,
     ColumnElement,
+    Float,
     Integer,
+    Numeric,
     SmallInteger,
 )
 from sqlalchemy.orm import Mapper
@@ -34,6 +36,8 @@ _READERS: dict[type[object], Callable[[str], object]] = {
 }
 # No database holds a longer integer; SQLite's driver fails on it without an SQL error.
 _LARGEST = 2**63 - 1
+# What a double can hold, which SQLite makes of every number with a fraction.
+_LARGEST_DOUBLE = decimal.Decimal("1e308")
 # PostgreSQL refuses to compare with what a column cannot hold, and then the whole
 # transaction is lost. BigInteger and SmallInteger are Integers, so they come first.
 _POSTGRES_BITS = ((BigInteger, 63), (SmallInteger, 15), (Integer, 31))
@@ -63,6 +67,37 @@ def key_part(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
     if not isinstance(value, Hashable):
         raise InvalidValue(path, python_type(column_type).__name__)
     return coerce(value, column_type, path)
+
+
+def fitting(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
+    """Return *value* if a column of *column_type* holds it, on every database.
+
+    SQLite would round a `Numeric` to a double, and make Infinity of what is too large.
+    """
+    if not fits_number(value, column_type):
+        raise InvalidValue(path, str(column_type))
+    return value
+
+
+def fits_number(value: Any, column_type: TypeEngine[Any]) -> bool:
+    """Tell whether *value* is within the digits of a `Numeric`, if it is about one."""
+    # The precision of a Float is no count of decimal digits.
+    if not isinstance(column_type, Numeric) or isinstance(column_type, Float):
+        return True
+    if not isinstance(value, (int, float, decimal.Decimal)):
+        return True
+    number = decimal.Decimal(value)
+    return number.is_finite() and abs(number) < _bound(column_type)
+
+
+def _bound(column_type: Numeric[Any]) -> decimal.Decimal:
+    """Return the least number that does not fit once it is rounded to the scale."""
+    if column_type.precision is None:
+        return _LARGEST_DOUBLE
+    scale = max(column_type.scale or 0, 0)
+    digits = max(column_type.precision - scale, 0)
+    # As text: arithmetic would round to the precision of the context.
+    return decimal.Decimal(f"{'9' * digits or '0'}.{'9' * scale}5")
 
 
 def python_type(column_type: TypeEngine[Any]) -> type[Any]:
