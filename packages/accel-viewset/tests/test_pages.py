@@ -284,6 +284,29 @@ async def test_filters_may_name_their_lookups(files, serve):
     assert found.json()["total"] == 5
 
 
+async def test_search_finds_what_has_all_words(db, add, serve):
+    await add(
+        User(name="War and Peace", email="1", login="tolstoy"),
+        User(name="War of Worlds", email="2", login="wells"),
+    )
+
+    class Books(FullViewSet):
+        db_model = User
+        pydantic_model = UserOut
+        search = ("name", "login")
+
+    async def found(web, text):
+        return len((await web.get("/x", params={"search": text})).json())
+
+    async with serve(Books) as web:
+        counts = [
+            await found(web, text)
+            for text in ("war peace", "WAR wells", '"war and"', '"and war"', "  ")
+        ]
+
+    assert counts == [1, 1, 1, 0, 2]
+
+
 async def test_search_takes_its_text_literally(files, serve):
     async with serve(Files) as web:
         found = [len(await names(web, search=text)) for text in ("F1", "_%", "%f", "/")]

@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import inspect
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ _TAKEN = frozenset(
 _LONGEST_SEARCH = 200
 _MOST_VALUES = 100
 _LARGEST = 2**63 - 1
+_WORD = re.compile(r'"([^"]+)"|([^\s"]+)')
 
 
 def _escaped(text: str) -> str:
@@ -43,6 +45,12 @@ def _escaped(text: str) -> str:
     for mark in ("/", "%", "_"):
         text = text.replace(mark, f"/{mark}")
     return text
+
+
+def _words(text: str) -> list[str]:
+    """Split *text* at its spaces, but for what stands in quotes."""
+    found = (phrase or word for phrase, word in _WORD.findall(text))
+    return list(dict.fromkeys(found))
 
 
 _LOOKUPS: dict[str, Callable[[Any, Any], Any]] = {
@@ -78,16 +86,16 @@ class FilterSet:
     def __init__(
         self,
         mapper: Mapper[Any],
-        filters: Sequence[str] | Mapping[str, Sequence[str]],
-        ordering: Sequence[str],
-        search: Sequence[str],
-        default: Sequence[str],
+        filters: Sequence[str] | Mapping[str, Sequence[str]] = (),
+        ordering: Sequence[str] = (),
+        search: Sequence[str] = (),
+        default_ordering: Sequence[str] = (),
     ) -> None:
         self._mapper = mapper
         self._conditions = dict(self._lookups(filters))
         self._orderable = {name: self._attribute(name) for name in ordering}
         self._searched = [self._text_attribute(name) for name in search]
-        self.default_order = [self._clause(name) for name in default]
+        self.default_order = [self._clause(name) for name in default_ordering]
 
     def __bool__(self) -> bool:
         return bool(self._conditions or self._orderable or self._searched)
@@ -153,7 +161,9 @@ class FilterSet:
             yield _text_parameter("ordering", f"{names}; `-` in front reverses")
         if self._searched:
             names = ", ".join(f"`{column.key}`" for column in self._searched)
-            yield _text_parameter("search", f"A part of {names}")
+            yield _text_parameter(
+                "search", f"Words, or phrases in quotes, all found in {names}"
+            )
 
     # Reading
 
@@ -163,11 +173,12 @@ class FilterSet:
             # There is `isnull` to ask for None.
             if (value := given.get(key)) is not None:
                 where.append(_LOOKUPS[lookup](attribute, value))
-        if text := given.get("search"):
-            pattern = f"%{_escaped(text)}%"
-            found = (column.ilike(pattern, escape="/") for column in self._searched)
-            where.append(or_(*found))
+        where += [self._found(word) for word in _words(given.get("search") or "")]
         return Selection(where, self._order(given.get("ordering")))
+
+    def _found(self, word: str) -> Any:
+        pattern = f"%{_escaped(word)}%"
+        return or_(*(column.ilike(pattern, escape="/") for column in self._searched))
 
     def _order(self, text: str | None) -> list[Any] | None:
         names = [name.strip() for name in (text or "").split(",") if name.strip()]

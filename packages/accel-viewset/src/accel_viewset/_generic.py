@@ -20,6 +20,7 @@ from accel_viewset._filters import FilterSet
 from accel_viewset._guards import Guards
 from accel_viewset._idempotency import IdempotencyStore, MemoryIdempotency
 from accel_viewset._keys import Key
+from accel_viewset._mistakes import mistakes_in
 from accel_viewset._parents import Parents
 from accel_viewset._permissions import checks_rows
 from accel_viewset._rendering import Renderer
@@ -33,6 +34,8 @@ from accel_viewset._schemas import (
 from accel_viewset._throttling import Throttle
 
 _EAGER = frozenset({"joined", "selectin", "subquery", "immediate"})
+# The attributes that name columns for the query of a list.
+_LISTS = ("filters", "ordering", "search", "default_ordering")
 
 # What the documentation of the API calls the endpoints.
 _VERBS = {
@@ -144,6 +147,8 @@ class GenericViewSet(BaseViewSet):
             ConfigurationError: an attribute contradicts the model, or another one.
         """
         cls = type(self)
+        for attribute, reason in mistakes_in(self):
+            raise self._refuse(attribute, reason)
         self.prefix = prefix
         # Copies, since the lists of the class belong to all its view sets.
         self.tags = list(getattr(self, "tags", [cls.__name__]))
@@ -233,16 +238,14 @@ class GenericViewSet(BaseViewSet):
         self._guards = Guards(self)
         store = MemoryIdempotency() if self.idempotent_create is True else None
         self._idempotency: Any = store or self.idempotent_create or None
-        try:
-            self._filters = FilterSet(
-                self._mapper,
-                self.filters,
-                self.ordering,
-                self.search,
-                self.default_ordering,
-            )
-        except ValueError as exc:
-            raise self._refuse("filters", exc) from exc
+        lists: dict[str, Any] = {name: getattr(self, name) for name in _LISTS}
+        for name, value in lists.items():
+            # Each by itself, so that the right one is blamed.
+            try:
+                FilterSet(self._mapper, **{name: value})
+            except ValueError as exc:
+                raise self._refuse(name, exc) from exc
+        self._filters = FilterSet(self._mapper, **lists)
 
     def _set_cache(self) -> None:
         self._cache: Any = None

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Row, Select, select
+from sqlalchemy.exc import DBAPIError
 
 from accel_db import DatabaseError, InvalidValue, NotFound, OrmAsync
 from accel_viewset._app_orm import AppOrm
@@ -92,7 +93,7 @@ class Rows(GenericViewSet):
             await aorm.exists(select(self.db_model).where(*self._is_row(item_id)))
         except InvalidValue:
             return True
-        except DatabaseError:
+        except (DatabaseError, DBAPIError):
             # The transaction is beyond asking: the first error stands.
             return False
         return False
