@@ -18,6 +18,13 @@ class Mood(enum.Enum):
     sad = "S"
 
 
+class Stage(enum.Enum):
+    """An enum that the database knows by its values."""
+
+    first = "1st"
+    second = "2nd"
+
+
 class Person(db.Base):
     __tablename__ = "people"
 
@@ -80,6 +87,10 @@ class Kinds(db.Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     mood: Mapped[Mood | None]
+    stage: Mapped[Stage | None] = mapped_column(
+        sa.Enum(Stage, values_callable=lambda kind: [x.value for x in kind])
+    )
+    size: Mapped[str | None] = mapped_column(sa.Enum("s", "l", name="size"))
     settings: Mapped[dict | None] = mapped_column(sa.JSON)
     price: Mapped[decimal.Decimal | None] = mapped_column(sa.Numeric(10, 2))
     weight: Mapped[float | None]

@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 from accel_admin._export import harmless
 from accel_admin._home import HomeView
 
-from .models import Kinds, Label, Mood, Note, Person, db as manager
+from .models import Kinds, Label, Mood, Note, Person, Stage, db as manager
 
 NOON = dt.datetime(2026, 2, 3, 12, tzinfo=dt.UTC)
 
@@ -110,6 +110,40 @@ def test_a_filter_that_cannot_be_read_is_told(admin):
 
     assert found == [1]
     assert admin.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize("label", ["Mood", "Stage", "Size"])
+@pytest.mark.parametrize("operation", ["equals", "not equal", "in list", "not in list"])
+@pytest.mark.parametrize("value", ["angry", "HAPPY", "__class__", "\x00", "H,angry"])
+def test_a_filter_for_no_member_of_an_enum_is_told(admin_on, label, operation, value):
+    add(Kinds(id=1, mood=Mood.happy, stage=Stage.first, size="s"))
+
+    found = filtered(admin_on, "kinds", label, operation, value)
+
+    assert found == [1]
+
+
+@pytest.mark.parametrize(
+    ("label", "one", "other"),
+    [("Mood", "happy", "sad"), ("Stage", "1st", "2nd"), ("Size", "s", "l")],
+)
+def test_members_of_enums_are_filtered_as_the_database_knows_them(
+    admin_on, label, one, other
+):
+    add(
+        Kinds(id=1, mood=Mood.happy, stage=Stage.first, size="s"),
+        Kinds(id=2, mood=Mood.sad, stage=Stage.second, size="l"),
+        Kinds(id=3),
+    )
+
+    def found(operation, value):
+        return filtered(admin_on, "kinds", label, operation, value)
+
+    assert found("equals", one) == [1]
+    assert found("not equal", one) == [2]
+    assert found("in list", f"{one}, {other}") == [1, 2]
+    assert found("not in list", one) == [2, 3]
+    assert found("empty", "1") == [3]
 
 
 def test_columns_without_filters_have_none(admin):

@@ -21,6 +21,7 @@ from .models import (
     Paper,
     Person,
     Seat,
+    Stage,
     db as manager,
 )
 from .visitor import Visitor
@@ -152,6 +153,8 @@ def test_deleting_a_malformed_key_is_not_found(admin_on):
 
 KINDS = {
     "mood": "sad",
+    "stage": "second",
+    "size": "l",
     "settings": '{"a": [1, "ü"]}',
     "price": "12.50",
     "weight": "1.5",
@@ -174,6 +177,7 @@ def test_every_kind_of_column_is_written_and_read_back(admin_on):
 
     assert answer.status_code == 302
     assert row.mood is Mood.sad
+    assert (row.stage, row.size) == (Stage.second, "l")
     assert row.settings == {"a": [1, "ü"]}
     assert row.price == decimal.Decimal("12.50")
     assert row.weight == 1.5
@@ -194,7 +198,7 @@ def test_empty_fields_of_every_kind_are_null(admin_on):
 
     assert answer.status_code == 302
     assert [getattr(row, k) for k in KINDS if k not in {"active", "words"}] == (
-        [None] * 9
+        [None] * 11
     )
 
 
@@ -202,6 +206,8 @@ def test_empty_fields_of_every_kind_are_null(admin_on):
     ("field", "value"),
     [
         ("mood", "angry"),
+        ("stage", "2nd"),
+        ("size", "m"),
         ("settings", "{"),
         ("price", "abc"),
         ("price", "NaN"),

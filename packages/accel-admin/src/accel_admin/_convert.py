@@ -56,9 +56,10 @@ class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is no
     def get_converter(self, column: Any) -> Any:
         """Return the function that makes a field of *column*."""
         kind = python_type(column.type)
-        if issubclass(kind, enum.Enum):
+        plain = unwrapped(column.type)
+        if issubclass(kind, enum.Enum) or isinstance(plain, sa.Enum):
             return _enum
-        if isinstance(unwrapped(column.type), sa.JSON):
+        if isinstance(plain, sa.JSON):
             return _json
         return _MAKERS.get(kind) or super().get_converter(column)
 
@@ -72,7 +73,12 @@ class Converter(AdminModelConverter):  # type: ignore[misc]  # Flask-Admin is no
 
 
 def _enum(column: Any, field_args: Any, **_extra: Any) -> Any:
-    members = python_type(column.type)
+    kind, plain = python_type(column.type), unwrapped(column.type)
+    members: dict[str, Any] = {}
+    if issubclass(kind, enum.Enum):
+        members = {member.name: member for member in kind}
+    elif isinstance(plain, sa.Enum):
+        members = {text: text for text in plain.enums}
     return EnumField(members=members, optional=column.nullable, **field_args)
 
 

@@ -35,9 +35,9 @@ class EnumField(SelectField):  # type: ignore[misc]  # WTForms is not typed
     """A choice of the members of an enum, by name."""
 
     def __init__(
-        self, *args: Any, members: type[enum.Enum], optional: bool, **kwargs: Any
+        self, *args: Any, members: dict[str, Any], optional: bool, **kwargs: Any
     ) -> None:
-        names = [member.name for member in members]
+        names = list(members)
         super().__init__(*args, choices=["", *names] if optional else names, **kwargs)
         self._members = members
 

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
-from flask_admin.contrib.sqla.filters import FilterConverter
+from flask_admin.contrib.sqla.filters import (
+    FilterConverter,
+    FilterEmpty,
+    FilterEqual,
+    FilterInList,
+    FilterNotEqual,
+    FilterNotInList,
+)
 
 from accel_admin._types import has_zone, python_type, unwrapped
 
@@ -49,6 +56,26 @@ def _as_uuid(value: Any) -> Any:
         return value
 
 
+def _members(column_type: Any) -> dict[str, Any]:
+    """Return the values of an enum by what stands for them in addresses."""
+    if column_type.enum_class is None:
+        return {text: text for text in column_type.enums}
+    if column_type.values_callable is None:
+        return dict(column_type.enum_class.__members__)
+    return dict(zip(column_type.enums, column_type.enum_class, strict=False))
+
+
+def _member_of(members: dict[str, Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return members[text]
+        except KeyError as exc:
+            # Flask-Admin tells of a `ValueError`, and leaves the filter out.
+            raise ValueError("there is no such member") from exc
+
+    return read
+
+
 class Filters(FilterConverter):  # type: ignore[misc]  # Flask-Admin is not typed
     """Chooses filters by the Python type of a column, which wrapped types have, too."""
 
@@ -60,9 +87,22 @@ class Filters(FilterConverter):  # type: ignore[misc]  # Flask-Admin is not type
         """Return the filters for *column*; none if its type has none."""
         kind = python_type(column.type)
         if isinstance(unwrapped(column.type), sa.Enum):
-            known = "enum"
-        elif kind is dt.datetime and has_zone(column.type):
+            return _enum_filters(column, name, **kwargs)
+        if kind is dt.datetime and has_zone(column.type):
             return [make(column, name, **kwargs) for make in self.zoned_filters]
-        else:
-            known = _NAMES.get(kind, type_name)
+        known = _NAMES.get(kind, type_name)
         return super().convert(known, column, name, **kwargs) or []
+
+
+def _enum_filters(
+    column: Any, name: str, options: Any = None, **kwargs: Any
+) -> list[Any]:
+    # Those of Flask-Admin fail at what is no member, and know members by name only.
+    members = _members(unwrapped(column.type))
+    options = options or [(text, text) for text in members]
+    equal, unequal, within, without = _adapted(
+        (FilterEqual, FilterNotEqual, FilterInList, FilterNotInList),
+        _member_of(members),
+    )
+    makers = (equal, unequal, FilterEmpty, within, without)
+    return [make(column, name, options, **kwargs) for make in makers]
