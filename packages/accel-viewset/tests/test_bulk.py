@@ -57,6 +57,17 @@ async def test_all_or_none(db, serve):
     assert left.json() == [kept]
 
 
+async def test_value_that_a_database_refuses_is_refused_as_for_one_row(db, serve):
+    async with serve(Users) as web:
+        key = (await web.post("/x", json={"email": "a"})).json()["id"]
+        one = await web.patch(f"/x/{key}", json={"name": "a\0b"})
+        many = await web.patch("/x/bulk", json=[{"id": key, "name": "a\0b"}])
+
+    # Only PostgreSQL takes no NUL; it fails the whole transaction then.
+    assert many.status_code == one.status_code
+    assert one.status_code == (422 if db.backend == "postgresql" else 200)
+
+
 async def test_size_is_limited(sqlite, serve):
     async with serve(Users) as web:
         answers = [
