@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Self
 from urllib.parse import ParseResult, quote, urlparse
 
+from accel_integration._errors import RequestError
 from accel_integration._masking import Credentials, mask_url
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     "ApiHTTP",
     "ApiURL",
     "HTTPMethod",
+    "check_path",
     "fill_path",
     "join_url",
 ]
 
+ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 USUAL_PORTS = {"http": ":80", "https": ":443"}
 
@@ -120,15 +123,36 @@ def join_url(base_url: str, path: str) -> str:
     return f"{base.rstrip('/')}/{path.lstrip('/')}"
 
 
-def fill_path(path: str, arguments: dict[str, Any]) -> str:
+def check_path(path: str, owner: str) -> None:
+    """Refuse what would be sent as it is written, and was meant otherwise.
+
+    Raises:
+        ValueError: *path* is a URL, or has more in braces than a name.
+    """
+    why = None
+    if ABSOLUTE.match(path):
+        why = "is a URL. Give its beginning to the declaration, as `base_url`."
+    elif set("{}") & set(PLACEHOLDER.sub("", path)):
+        why = (
+            "has more in braces than the name of an argument. Write `{name}`, which is "
+            "one segment, or put several behind `api.url` yourself."
+        )
+    if why:
+        msg = f"Cannot declare {owner!r} as an endpoint: its path {path!r} {why}"
+        raise ValueError(msg)
+
+
+def fill_path(path: str, arguments: dict[str, Any], endpoint: str) -> str:
     """Replace `{name}` in *path* by the argument of that name, quoted as one segment.
 
     Raises:
-        ValueError: An argument would lead to another path.
+        RequestError: An argument would lead to another path.
     """
     # In a query, all of this is harmless.
     for name in PLACEHOLDER.findall(path.partition("?")[0]):
-        if (text := str(arguments[name])) in {"", ".", ".."}:
-            msg = f"Argument {name!r} must not be {text!r}: it is part of a path."
-            raise ValueError(msg)
+        value = arguments[name]
+        if value is None or str(value) in {"", ".", ".."}:
+            shown = value if value is None else str(value)
+            reason = f"it must not be {shown!r}, since it is part of a path"
+            raise RequestError(endpoint, name, [reason])
     return PLACEHOLDER.sub(lambda m: quote(str(arguments[m[1]]), safe=""), path)

@@ -56,6 +56,8 @@ class ArgumentSchema:
         self, endpoint: str, parameters: Mapping[str, inspect.Parameter]
     ) -> None:
         self._endpoint = endpoint
+        self._signature = inspect.Signature(list(parameters.values()))
+        self._calls = _usual_calls(list(parameters.values()))
         named = [p for p in parameters.values() if p.kind is not p.VAR_KEYWORD]
         arguments = {
             p.name: Argument(p.name, p.annotation) for p in parameters.values()
@@ -79,12 +81,28 @@ class ArgumentSchema:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a call as what the endpoint is annotated with.
 
-        What is missing or too much is left to the call itself, which says so.
-
         Raises:
+            TypeError: An argument is missing, or is none that the endpoint takes.
             RequestError: An argument is something else.
         """
+        # Before any pattern, of which some would answer a mistake of ours for ever.
+        if not self._is_usual(len(args), kwargs):
+            self._refuse_others(args, kwargs)
         return self._convert_args(args), self._convert_kwargs(kwargs)
+
+    def _is_usual(self, count: int, kwargs: dict[str, Any]) -> bool:
+        """Tell whether the names are right, without the time of `bind`."""
+        if count >= len(self._calls):
+            return False
+        required, allowed = self._calls[count]
+        return required <= kwargs.keys() <= allowed
+
+    def _refuse_others(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            msg = f"{self._endpoint} was not called: {exc}."
+            raise TypeError(msg) from None
 
     def _convert_args(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         for value, argument in zip(args, self._positional, strict=False):
@@ -106,6 +124,27 @@ class ArgumentSchema:
             argument = self._named.get(name, self._others)
             found[name] = argument.convert(self._endpoint, value) if argument else value
         return found
+
+
+def _usual_calls(
+    parameters: list[inspect.Parameter],
+) -> list[tuple[frozenset[str], frozenset[str]]]:
+    """Return which names a call must and may have, by its number of other arguments."""
+    positional = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    calls = []
+    for count in range(len(positional) + 1):
+        given = {p.name for p in positional[:count]}
+        open_ = [
+            p
+            for p in parameters
+            if p.name not in given and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        required = frozenset(p.name for p in open_ if p.default is p.empty)
+        allowed = frozenset(p.name for p in open_ if p.kind is not p.POSITIONAL_ONLY)
+        calls.append((required, allowed))
+    return calls
 
 
 def _adapter_of(annotation: Any) -> TypeAdapter[Any] | None:

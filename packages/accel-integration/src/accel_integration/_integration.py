@@ -3,9 +3,11 @@
 import functools
 import inspect
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType, MappingProxyType, TracebackType
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Concatenate,
@@ -23,6 +25,7 @@ from accel_integration._api import (
     ApiHTTP,
     ApiURL,
     HTTPMethod,
+    check_path,
     fill_path,
     join_url,
 )
@@ -43,7 +46,13 @@ from accel_integration._response import (
     resolve_annotations,
 )
 from accel_integration._stats import EndpointStats
-from accel_integration._strategy import Plan, Strategy, is_async
+from accel_integration._strategy import (
+    OrderWarning,
+    Plan,
+    Strategy,
+    is_async,
+    plan_of,
+)
 
 __all__ = ["Endpoint", "EndpointsDeclaration", "IntegrationHTTP", "endpoint_of"]
 
@@ -136,7 +145,7 @@ class IntegrationHTTP:
 
         Raises:
             ValueError: The function has no return annotation, or no ApiHTTP, or not
-                what the path names.
+                what the path names; or the path is no path.
         """
         method = HTTPMethod(httpmethod.upper())
         # Remembered for annotations that are text, and name what a function knows.
@@ -267,6 +276,16 @@ class Endpoint:
                 "no `ApiHTTP`. Write `api: ApiHTTP` as its first parameter."
             )
             raise ValueError(msg)
+        check_path(self.path, self.func.__qualname__)
+        _, *others = self.signature.parameters.values()
+        if any(_type_name(other.annotation) == "ApiHTTP" for other in others):
+            first = next(iter(self.signature.parameters))
+            msg = (
+                f"Cannot declare {self.func.__qualname__!r} as an endpoint: what it gets "
+                f"first is the `ApiHTTP`, not {first!r}. Leave {first!r} out, and write "
+                "`api: ApiHTTP` as its first parameter."
+            )
+            raise ValueError(msg)
         missing = set(PLACEHOLDER.findall(self.path)) - set(self.signature.parameters)
         if missing:
             names = ", ".join(sorted(missing))
@@ -338,10 +357,11 @@ class Endpoint:
         """Return the path to which a call with these arguments goes."""
         bound = self.signature.bind(None, *args, **kwargs)
         bound.apply_defaults()
-        return fill_path(self.path, bound.arguments)
+        return fill_path(self.path, bound.arguments, self._title)
 
     def _wrap(self) -> Callable[..., Any]:
         def call(declaration: Any, /, *args: Any, **kwargs: Any) -> Any:
+            self._check_owner(declaration)
             args, kwargs = self.arguments.convert(args, kwargs)
             with self._begin(declaration, args, kwargs) as ongoing:
                 api = ongoing.api
@@ -351,6 +371,7 @@ class Endpoint:
                 return self._convert(answer, ongoing)
 
         async def acall(declaration: Any, /, *args: Any, **kwargs: Any) -> Any:
+            self._check_owner(declaration)
             args, kwargs = self.arguments.convert(args, kwargs)
             with self._begin(declaration, args, kwargs) as ongoing:
                 api = ongoing.api
@@ -369,15 +390,17 @@ class Endpoint:
             return interceptors[-1](self, api)
         return self.plan.at(api.origin)
 
-    def _begin(
-        self, declaration: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> "OngoingCall":
+    def _check_owner(self, declaration: object) -> None:
         if not isinstance(declaration, EndpointsDeclaration):
             msg = (
                 f"{self.name!r} must be called on an instance of its declaration, "
                 f"not on {declaration!r}."
             )
             raise TypeError(msg)
+
+    def _begin(
+        self, declaration: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> "OngoingCall":
         api = declaration.api_for(self, args, kwargs)
         secret = (api.credentials, self.extras.secrets)
         place = Place(self._title, api.url.geturl(), secret)
@@ -466,11 +489,14 @@ class EndpointsDeclaration(ApiHTTP):
 
     integration: ClassVar[IntegrationHTTP]
 
-    class Schema:
-        """Schemas for successful responses."""
+    # Type checkers would take the classes of a subclass for wrong overrides of these.
+    if not TYPE_CHECKING:
 
-    class SchemaError:
-        """Schemas for unsuccessful responses."""
+        class Schema:
+            """Schemas for successful responses."""
+
+        class SchemaError:
+            """Schemas for unsuccessful responses."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -484,6 +510,7 @@ class EndpointsDeclaration(ApiHTTP):
                     f"has a `{name}` of its own."
                 )
                 raise TypeError(msg)
+            _warn_of_strategies_above(f"{cls.__name__}.{name}", value)
             endpoint.resolve(cls)
 
     def __init__(
@@ -569,6 +596,26 @@ def endpoint_of(value: Any) -> Endpoint | None:
     """Return the endpoint behind a method, as its class or an instance shows it."""
     endpoint = getattr(value, MARKER, None)
     return endpoint if isinstance(endpoint, Endpoint) else None
+
+
+def _warn_of_strategies_above(name: str, value: Any) -> None:
+    """Warn of patterns that are above `@integration.endpoint`, and work by half."""
+    if (plan := plan_of(value)) is None:
+        return
+    kinds = ", ".join(type(strategy).__name__ for strategy in plan.strategies)
+    warnings.warn(
+        f"{name}: {kinds} above `@integration.endpoint` sees neither statuses nor "
+        "origins, and is on no page. Write it below, or into `strategies=`.",
+        OrderWarning,
+        stacklevel=3,
+    )
+
+
+def _type_name(annotation: Any) -> str:
+    """Return the name of a class, which an annotation may write as text."""
+    is_text = isinstance(annotation, str)
+    name = annotation if is_text else getattr(annotation, "__name__", "")
+    return str(name).rpartition(".")[2]
 
 
 def type_text(hint: Any) -> str:

@@ -1,0 +1,113 @@
+"""Mistakes in declarations and calls: refused at once, with what would be right."""
+
+from typing import Any
+
+import pytest
+
+from accel_integration import (
+    ApiHTTP,
+    EndpointsDeclaration,
+    IntegrationHTTP,
+    OrderWarning,
+    RequestError,
+    sp,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+class Remote(EndpointsDeclaration):
+    integration = IntegrationHTTP("Remote", strategies=[sp.Fallback("fallback")])
+
+    @integration.endpoint("post", "/rpc")
+    async def rpc(api: ApiHTTP, method: str, *, times: int = 1) -> Any:
+        return f"{method} {times}"
+
+    @integration.endpoint("post", "/many")
+    async def many(api: ApiHTTP, *names: str, **more: int) -> Any:
+        return [*names, *more]
+
+    @integration.endpoint("post", "/strict")
+    def strict(api: ApiHTTP, first: str, /, second: str = "b") -> Any:
+        return first + second
+
+    @integration.endpoint("get", "/a/{x}")
+    async def find(api: ApiHTTP, x: Any) -> Any:
+        return str(api.url)
+
+
+remote = Remote("http://remote.test")
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "why"),
+    [
+        ((), {}, "missing a required argument: 'method'"),
+        (("m",), {"typo": 1}, "got an unexpected keyword argument 'typo'"),
+        (("m", 2), {}, "too many positional arguments"),
+        (("m",), {"method": "n"}, "multiple values for argument 'method'"),
+    ],
+    ids=["missing", "unknown", "too many", "twice"],
+)
+async def test_no_fallback_answers_arguments_that_nobody_takes(args, kwargs, why):
+    with pytest.raises(TypeError, match=f"Remote: rpc was not called: {why}"):
+        await remote.rpc(*args, **kwargs)
+
+
+def test_positional_arguments_have_no_name():
+    with pytest.raises(TypeError, match=r"Remote: strict was not called: .*first"):
+        remote.strict(first="a")
+
+
+async def test_right_arguments_may_be_given_in_every_way():
+    assert await remote.rpc("m") == "m 1"
+    assert await remote.rpc(method="m", times=2) == "m 2"
+    assert await remote.many("a", "b", c=1) == ["a", "b", "c"]
+    assert remote.strict("a") == remote.strict("a", second="b") == "ab"
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", None])
+async def test_path_argument_that_leads_elsewhere_is_named(value):
+    with pytest.raises(RequestError, match=r"it must not be .* part of a path") as e:
+        await remote.find(value)
+
+    assert (e.value.endpoint, e.value.argument) == ("Remote: find", "x")
+
+
+@pytest.mark.parametrize(
+    ("path", "cure"),
+    [
+        ("/f/{x:path}", r"Write `\{name\}`, which is one segment"),
+        ("/f/{}", r"Write `\{name\}`"),
+        ("https://other.test/a", "Give its beginning to the declaration"),
+    ],
+)
+def test_path_that_means_something_else_is_refused(path, cure):
+    async def find(api: ApiHTTP, x: str) -> Any: ...
+
+    with pytest.raises(ValueError, match=cure):
+        IntegrationHTTP("It").endpoint("get", path)(find)
+
+
+@pytest.mark.parametrize("kind", [ApiHTTP, "accel_integration.ApiHTTP"])
+def test_a_self_before_the_api_is_refused(kind):
+    async def find(self, api: Any) -> Any: ...
+
+    find.__annotations__["api"] = kind
+
+    with pytest.raises(ValueError, match="Leave 'self' out"):
+        IntegrationHTTP("It").endpoint("get", "/")(find)
+
+
+def test_a_strategy_above_the_endpoint_is_doubted():
+    integration = IntegrationHTTP("It")
+
+    @integration.endpoint("get", "/")
+    async def find(api: ApiHTTP) -> Any: ...
+
+    retried = sp.RetryPattern(3, 0, statuses={503})(find)
+
+    with pytest.warns(OrderWarning, match=r"It\.find: RetryPattern above") as caught:
+        type("It", (EndpointsDeclaration,), {"find": retried})
+
+    assert caught[0].filename == __file__
