@@ -394,3 +394,53 @@ def test_what_is_expected_can_be_used_again():
     check_response_json(answer, 200, expected, exclude_list=["id"])
 
     assert expected == {"id": 1, "name": "Ann"}
+
+
+class ReadByAll(FullViewSet):
+    db_model = Note
+    pydantic_model = NoteOut
+    action_dependencies = {  # noqa: RUF012
+        action: (Depends(who),)
+        for action in ("create", "update", "partial_update", "delete")
+    }
+
+
+def note():
+    return {"text": f"note {next(numbers)}"}
+
+
+async def credentials_of_owner():
+    """Tell the credentials when a test runs, as a query for a user would."""
+    return OWNER
+
+
+# Collected as tests: what anybody reads, and credentials that are asked for late.
+TestReadByAll = viewset_contract(
+    mounted(ReadByAll),
+    "/api/readbyall",
+    note,
+    headers=credentials_of_owner,
+    public={"list", "retrieve"},
+)
+
+
+def test_public_action_that_asks_for_credentials_is_found(client):
+    made = viewset_contract(
+        users, "/api/user", user, headers=lambda: OWNER, public={"list"}
+    )
+
+    with pytest.raises(AssertionError, match="/api/user is public, but answered 401"):
+        made().test_everybody_may_do_what_is_public(client)
+
+
+def test_headers_are_not_asked_for_at_import():
+    asked = []
+
+    made = viewset_contract(users, "/api/user", user, headers=lambda: asked.append(1))
+
+    assert (asked, made.test_strangers_are_refused is None) == ([], False)
+
+
+def test_unknown_public_action_is_told():
+    with pytest.raises(ValueError, match=r"no action \['read'\] to be public"):
+        viewset_contract(users, "/api/user", user, public={"read"})

@@ -17,7 +17,7 @@ class Access(ContractBase):
 
     @needs(setting="headers")
     def test_strangers_are_refused(self, client: Any) -> None:
-        """Without credentials no route answers."""
+        """Without credentials no route answers but the public ones."""
         for method, path in self._routes():
             answer = self.ask(client, method, path, headers={}, json={})
 
@@ -25,15 +25,29 @@ class Access(ContractBase):
 
     @needs(setting="forbidden")
     def test_the_forbidden_are_refused(self, client: Any) -> None:
-        """Who is known, but may do nothing, gets a 403 from each route."""
+        """Who is known, but may do nothing, gets a 403 from all but public routes."""
         for method, path in self._routes():
             answer = self.ask(client, method, path, headers=self.forbidden, json={})
 
             expect(answer, HTTPStatus.FORBIDDEN)
 
-    def _routes(self) -> Iterator[tuple[str, str]]:
+    @needs(setting="public")
+    def test_everybody_may_do_what_is_public(self, client: Any) -> None:
+        """Without credentials the public routes do not ask for any."""
+        refused = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        for method, path in self._routes(public=True):
+            answer = self.ask(client, method, path, headers={}, json={})
+
+            assert answer.status_code not in refused, (
+                f"{method} {answer.request.url.path} is public, but answered "
+                f"{answer.status_code}."
+            )
+
+    def _routes(self, *, public: bool = False) -> Iterator[tuple[str, str]]:
         key = self.unused_key() or "1"
         for route in self.view.router.routes:
+            if (route.action in self.public) is not public:
+                continue
             below = route.path.removeprefix(self.view.prefix)
             for method in sorted(route.methods):
                 yield method, _PARAMETER.sub(key, below)

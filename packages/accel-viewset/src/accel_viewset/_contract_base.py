@@ -67,6 +67,7 @@ class ContractBase:
     headers: Mapping[str, str]
     forbidden: Mapping[str, str]
     unrelated: Mapping[str, str]
+    public: frozenset[str]
     manager: MainDatabaseManager | None
     max_queries: int
 

@@ -36,6 +36,8 @@ class ViewSetRoute(APIRoute):
     """A route that answers the errors of the packages it is built on."""
 
     host: Host
+    action: str
+    """What a request to the route does."""
     _reader: TypeAdapter[Any] | None = None
 
     def __init__(self, path: str, *args: Any, **options: Any) -> None:
@@ -111,6 +113,8 @@ class ViewSetRouter(APIRouter):
         given = [*(options.pop("dependencies", None) or ()), *self._host.guards(action)]
         own = [d for d in given if d not in self.dependencies]
         super().add_api_route(path, endpoint, dependencies=own, **options)
+        route: Any = self.routes[-1]
+        route.action = action
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match only paths that contain the prefix."""

@@ -4,13 +4,13 @@ Counting queries needs the extra `testing` (`pip install "accel-viewset[testing]
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from copy import deepcopy
 from difflib import unified_diff
 from typing import Any, Protocol
 
 from accel_db import MainDatabaseManager
-from accel_viewset._contract import contract_of
+from accel_viewset._contract import Headers, contract_of
 from accel_viewset._generic import GenericViewSet
 
 __all__ = ["check_response_json", "rm_key_from_deep_dict", "viewset_contract"]
@@ -89,9 +89,10 @@ def viewset_contract(  # noqa: PLR0913  # each is a fact of its own
     *,
     replacement: Callable[[], Mapping[str, Any]] | None = None,
     invalid: Iterable[Mapping[str, Any]] = (),
-    headers: Mapping[str, str] | None = None,
-    forbidden: Mapping[str, str] | None = None,
-    unrelated: Mapping[str, str] | None = None,
+    headers: Headers | None = None,
+    forbidden: Headers | None = None,
+    unrelated: Headers | None = None,
+    public: Collection[str] = (),
     manager: MainDatabaseManager | None = None,
     max_queries: int = 2,
 ) -> type[Any]:
@@ -111,11 +112,14 @@ def viewset_contract(  # noqa: PLR0913  # each is a fact of its own
         replacement: makes a payload that can replace a row; *valid* by default.
         invalid: payloads that must be refused, beside those that lack a required field.
         headers: the credentials of somebody who may do everything. With them the tests
-            also try every route without.
+            also try every route without. A function, sync or async, is asked when a
+            test runs: `lambda: auth_headers(app, "ann")` may need rows that an import
+            does not find. The same holds for *forbidden* and *unrelated*.
         forbidden: the credentials of somebody who may do nothing: every route must
             answer 403.
         unrelated: the credentials of somebody who may do everything, but in whose scope
             (`scope_query`) is no row of the first: for them it must not exist.
+        public: the actions that anybody may do, such as `{"list", "retrieve"}`.
         manager: the database, whose queries are counted; by default that of the view
             set, or of the application.
         max_queries: how many statements a list, or the reading of a row, may cost. That
@@ -127,9 +131,10 @@ def viewset_contract(  # noqa: PLR0913  # each is a fact of its own
         valid,
         replacement or valid,
         invalid=tuple(invalid),
-        headers=dict(headers or {}),
-        forbidden=dict(forbidden or {}),
-        unrelated=dict(unrelated or {}),
+        headers=headers or {},
+        forbidden=forbidden or {},
+        unrelated=unrelated or {},
+        public=frozenset(public),
         manager=manager,
         max_queries=max_queries,
     )
