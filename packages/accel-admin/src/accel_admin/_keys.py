@@ -46,6 +46,11 @@ def decode_key(mapper: Mapper[Any], text: object) -> tuple[Any, ...]:
     return tuple(_read(c.type, part) for c, part in zip(columns, parts, strict=True))
 
 
+def scalar(key: tuple[Any, ...]) -> Any:
+    """Return *key* as a column compares with it: without a tuple if it has one part."""
+    return key[0] if len(key) == 1 else key
+
+
 def _write(value: object) -> str:
     if isinstance(value, enum.Enum):
         return value.name

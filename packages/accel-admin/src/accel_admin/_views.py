@@ -1,6 +1,7 @@
 """Pages for one model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,12 +22,13 @@ from accel_admin._export import harmless
 from accel_admin._filters import Filters
 from accel_admin._forms import EditableForms
 from accel_admin._inline import InlineConverter
-from accel_admin._keys import decode_key
+from accel_admin._keys import decode_key, scalar
 from accel_admin._labels import encodable, in_details, in_export, in_list
 from accel_admin._permissions import action_of
 from accel_admin._problems import show_problems
 from accel_admin._secrets import looks_secret
 from accel_admin._writes import AuditedWrites
+from accel_db import acting_as
 
 _LAST_PAGE = 2**31
 _MOST_WORDS = 50
@@ -41,6 +43,8 @@ class ModelView(EditableForms, AuditedWrites):
     Everything is derived from the model. Derive a class to change it, with the
     attributes of Flask-Admin, and pass it in `views=`. A column that looks like a
     secret is shown only if you name it yourself, as in `column_list`.
+
+    An action gets keys of the type of their column; a composite key is a tuple.
     """
 
     can_view_details = True
@@ -63,6 +67,7 @@ class ModelView(EditableForms, AuditedWrites):
     form_base_class = PanelForm
     model_form_converter = Converter
     inline_model_form_converter = InlineConverter
+    _actions_data: dict[str, tuple[Any, ...]]
 
     def __init__(self, model: type[Any], session: Any, **kwargs: Any) -> None:
         self.mapper: Mapper[Any] = sa.inspect(model)
@@ -140,14 +145,38 @@ class ModelView(EditableForms, AuditedWrites):
         except (DataError, OverflowError):
             abort(400, "The database cannot read one of these values.")
 
+    # Actions
+
+    def init_actions(self) -> None:
+        """Collect the actions, which get keys of the type of their columns."""
+        super().init_actions()
+        self._actions_data = {
+            name: (self._with_keys(data[0]), *data[1:])
+            for name, data in self._actions_data.items()
+        }
+
+    def _with_keys(self, run: Callable[[list[Any]], Any]) -> Callable[[list[str]], Any]:
+        # PostgreSQL compares no number with a text, which the form sends.
+        @wraps(run)
+        def with_keys(ids: list[str]) -> Any:
+            keys = [scalar(self._key(text)) for text in ids]
+            with acting_as(self.admin.current_account.username):
+                return run(keys)
+
+        return with_keys
+
+    def _key(self, text: Any) -> tuple[Any, ...]:
+        try:
+            return decode_key(self.mapper, text)
+        except ValueError:
+            abort(404)
+
     # Reading
 
     def get_one(self, id: Any) -> Any:  # noqa: A002  # the name of Flask-Admin
-        """Return the row with that key, or answer 404."""
-        try:
-            key = decode_key(self.mapper, id)
-        except ValueError:
-            abort(404)
+        """Return the row with that key, as text or as an action gets it, or answer 404."""
+        # An address that repeats its key gives a list.
+        key = self._key(id) if isinstance(id, (str, list)) else id
         try:
             row = self.session.get(self.model, key)
         except (DataError, OverflowError):
@@ -215,7 +244,7 @@ class ModelView(EditableForms, AuditedWrites):
         return super()._export_data()
 
     @action("delete", "Delete", "Delete the selected records?")  # type: ignore[untyped-decorator]  # Flask-Admin is not typed
-    def action_delete(self, ids: list[str]) -> None:
+    def action_delete(self, ids: list[Any]) -> None:
         """Delete the rows with these keys: all of them, or none."""
         rows = [self.get_one(key) for key in ids]
         if self.delete_rows(rows):
