@@ -335,8 +335,8 @@ class Orm(UnitsOfWork):
         With *deep*, related objects follow: an absent name is left alone, None unlinks,
         children are matched by primary key, and a child without a key is created. A
         child that is not in the list is deleted if it cannot live alone (marked, if it
-        is soft-deleted), and unlinked otherwise. Many-to-many only links; many-to-one updates the same row, or links
-        another one.
+        is soft-deleted), and unlinked otherwise. Many-to-many only links; many-to-one
+        updates the same row, or links another one.
         """
         mapper = class_mapper(model)
         if (key := self._row_key(mapper, pk)) is None:
