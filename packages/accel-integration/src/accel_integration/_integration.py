@@ -11,15 +11,18 @@ from typing import (
     Any,
     ClassVar,
     Concatenate,
-    Literal,
     ParamSpec,
     Protocol,
     Self,
     TypeVar,
-    get_args,
-    get_origin,
 )
 
+from accel_integration._annotations import (
+    enclosing_locals,
+    name_of_type,
+    resolve_annotations,
+    type_text,
+)
 from accel_integration._api import (
     PLACEHOLDER,
     ApiHTTP,
@@ -39,11 +42,9 @@ from accel_integration._masking import mask_url
 from accel_integration._request_bodies import BODIES, Bodies, whole_at_every_attempt
 from accel_integration._request_extras import Auth, Headers, RequestExtras
 from accel_integration._response import (
-    UNREADABLE,
     Place,
     ResponseSchema,
-    members_of,
-    resolve_annotations,
+    readable,
 )
 from accel_integration._stats import EndpointStats
 from accel_integration._strategy import (
@@ -219,7 +220,7 @@ class Endpoint:
         self.extras = integration.extras
         self.signature = inspect.signature(func)
         self._check_parameters()
-        self._locals = _enclosing_locals(caller, func)
+        self._locals = enclosing_locals(caller, func)
         self._schema: ResponseSchema | None = None
         self._hints: dict[str, Any] = {}
         self._arguments: ArgumentSchema | None = None
@@ -232,35 +233,12 @@ class Endpoint:
         """Put *strategies* around what it was decorated with."""
         plan = Plan.around(self.func, tuple(strategies))
         self.repeats = any(strategy.repeats for strategy in plan.strategies)
-        attempt = self._readable(plan.func)
+        attempt = readable(plan.func, self._unreadable, is_async=self.is_async)
         if self.repeats:
             attempt = whole_at_every_attempt(attempt, is_async=self.is_async)
         self.plan = Plan(attempt, plan.strategies, plan.endpoint)
         self.plan.hub.forward_to(self.integration.hub)
         self.plan.budget_at = self.integration.retry_budget_at
-
-    def _readable(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return *func*, so that strategies see what is wrong with a body it reads."""
-
-        @functools.wraps(func)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return func(*args, **kwargs)
-            except UNREADABLE as exc:
-                if (error := self._unreadable(exc)) is None:
-                    raise
-                raise error from exc
-
-        @functools.wraps(func)
-        async def acall(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await func(*args, **kwargs)
-            except UNREADABLE as exc:
-                if (error := self._unreadable(exc)) is None:
-                    raise
-                raise error from exc
-
-        return acall if self.is_async else call
 
     def _unreadable(self, exc: Exception) -> ResponseError | None:
         exchange, bodies = EXCHANGE.get(), BODIES.get()
@@ -278,7 +256,7 @@ class Endpoint:
             raise ValueError(msg)
         check_path(self.path, self.func.__qualname__)
         _, *others = self.signature.parameters.values()
-        if any(_type_name(other.annotation) == "ApiHTTP" for other in others):
+        if any(name_of_type(other.annotation) == "ApiHTTP" for other in others):
             first = next(iter(self.signature.parameters))
             msg = (
                 f"Cannot declare {self.func.__qualname__!r} as an endpoint: what it gets "
@@ -609,44 +587,3 @@ def _warn_of_strategies_above(name: str, value: Any) -> None:
         OrderWarning,
         stacklevel=3,
     )
-
-
-def _type_name(annotation: Any) -> str:
-    """Return the name of a class, which an annotation may write as text."""
-    is_text = isinstance(annotation, str)
-    name = annotation if is_text else getattr(annotation, "__name__", "")
-    return str(name).rpartition(".")[2]
-
-
-def type_text(hint: Any) -> str:
-    """Return a type as people write it, without the modules."""
-    members = members_of(hint)
-    if len(members) > 1:
-        return " | ".join(type_text(member) for member in members)
-    if hint is None or hint is type(None):
-        return "None"
-    if get_origin(hint) is Literal:  # Its name says nothing of what it allows.
-        return f"Literal[{', '.join(map(repr, get_args(hint)))}]"
-    if get_origin(hint) is None:
-        return getattr(hint, "__name__", str(hint).replace("typing.", ""))
-    arguments = [type_text(argument) for argument in get_args(hint)]
-    name = getattr(get_origin(hint), "__name__", str(get_origin(hint)))
-    return f"{name}[{', '.join(arguments)}]"
-
-
-def _enclosing_locals(
-    caller: FrameType | None, func: Callable[..., Any]
-) -> dict[str, Any]:
-    """Return the names around the class body, if annotations were left as text.
-
-    A class inside of a function may name what only that function knows.
-    """
-    hints = inspect.get_annotations(inspect.unwrap(func))
-    if caller is None or not any(isinstance(hint, str) for hint in hints.values()):
-        return {}
-    found: dict[str, Any] = {}
-    frame: FrameType | None = caller
-    while frame is not None and frame.f_globals is caller.f_globals:
-        found = {**frame.f_locals, **found}
-        frame = frame.f_back
-    return found

@@ -1,11 +1,10 @@
 """Responses: what an endpoint declares to return, and making that of what came."""
 
+import functools
 import json
 import re
-import types
-import typing
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -15,6 +14,7 @@ from pydantic import (
     ValidationError,
 )
 
+from accel_integration._annotations import members_of
 from accel_integration._context import Exchange
 from accel_integration._errors import (
     ResponseError,
@@ -25,14 +25,12 @@ from accel_integration._masking import mask_text, mask_url, secrets_in
 from accel_integration._outcome import parse_retry_after
 
 __all__ = [
-    "UNREADABLE",
     "Alternative",
     "Place",
     "Received",
     "ResponseSchema",
     "adapter_for",
-    "members_of",
-    "resolve_annotations",
+    "readable",
 ]
 
 STATUS_NAME = re.compile(r"^http_?([1-5]\d\d)(?!\d)", re.IGNORECASE)
@@ -41,15 +39,6 @@ KILOBYTE = 1024
 SHOWN_ERRORS = 5
 # What the body of a response is, and what a method hands on without having looked at it.
 BODIES: frozenset[type] = frozenset({str, bytes, list, dict, type(None)})
-
-
-def members_of(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of a union, however it is written, or *annotation* alone."""
-    if type(annotation).__name__ == "TypeAliasType":  # `type X = ...` of Python 3.12
-        return members_of(annotation.__value__)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return tuple(m for arg in get_args(annotation) for m in members_of(arg))
-    return (annotation,)
 
 
 def adapter_for(annotation: Any) -> TypeAdapter[Any]:
@@ -352,24 +341,33 @@ class ResponseSchema:
         )
 
 
-def resolve_annotations(
-    func: typing.Callable[..., Any], namespaces: Sequence[typing.Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Evaluate the annotations of *func*, the first of *namespaces* before the others.
+def readable(
+    func: Callable[..., Any],
+    judge: Callable[[Exception], ResponseError | None],
+    *,
+    is_async: bool,
+) -> Callable[..., Any]:
+    """Return *func*, raising what *judge* says of a body that it could not read.
 
-    Raises:
-        TypeError: A name is in none of them.
+    Strategies around it see that, and nothing of how the body was read.
     """
-    scope: dict[str, Any] = {}
-    for namespace in reversed(namespaces):
-        scope.update(namespace)
-    try:
-        return typing.get_type_hints(
-            func, globalns=func.__globals__, localns=scope, include_extras=True
-        )
-    except NameError as exc:
-        msg = (
-            f"Cannot evaluate the annotations of {func.__qualname__!r}: {exc}. "
-            "Define the name in the class or in the module of the endpoint."
-        )
-        raise TypeError(msg) from exc
+
+    @functools.wraps(func)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except UNREADABLE as exc:
+            if (error := judge(exc)) is None:
+                raise
+            raise error from exc
+
+    @functools.wraps(func)
+    async def acall(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await func(*args, **kwargs)
+        except UNREADABLE as exc:
+            if (error := judge(exc)) is None:
+                raise
+            raise error from exc
+
+    return acall if is_async else call
