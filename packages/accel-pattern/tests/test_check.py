@@ -133,6 +133,8 @@ class TestOnTheTemplate:
 
         assert "PATCH    /api/v1/file/{item_id}" in routes
         assert "GET      /healthcheck" in routes
+        assert "*        /admin " in routes
+        assert "None" not in routes
         assert used.startswith("Google Translate.translate: POST /v1/translateHtml; ")
 
 

@@ -107,6 +107,10 @@ def _route(serve: _App, url: str) -> Any:
     class AdminRoute(BaseRoute):
         """Hands the panel its requests, with their paths as they came."""
 
+        # What lists the routes of an application looks for them.
+        path = url
+        name = "panel"
+
         def matches(self, scope: _Scope) -> tuple[Match, _Scope]:
             if scope["type"] != "http" or not self._is_ours(scope):
                 return Match.NONE, {}

@@ -1,7 +1,9 @@
 """The service: `uvicorn main:app`."""
 
+from datetime import UTC
+
 from accel_admin import mount_admin
-from accel_pattern import base_pattern, moscow_tz
+from accel_pattern import base_pattern
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
@@ -26,7 +28,7 @@ app = FastAPI(title="A service built with accel")
 base_pattern(
     app,
     routers=(router,),
-    timezone=moscow_tz,
+    timezone=UTC,
     cache_status=CACHE_STATUS,
     debug=DEBUG,
     base_dir=BASE_DIR_PROJECT,
