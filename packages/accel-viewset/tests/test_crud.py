@@ -180,6 +180,30 @@ async def test_number_beyond_the_column_is_422(db, serve, price):
     assert (answer.status_code, listed.json()) == (422, [])
 
 
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("name", '"' + "x" * 51 + '"'),
+        ("ratio", "1e999"),
+        ("ratio", '"nan"'),
+        ("ratio", "-Infinity"),
+    ],
+)
+async def test_what_the_column_cannot_hold_is_told_by_field(db, serve, name, sent):
+    body = f'{{"{name}": {sent}}}'
+
+    async with serve(Things) as web:
+        created = await web.post("/x", json={**THING, "name": "x" * 50, "ratio": 0.5})
+        url = created.headers["location"]
+        changed = await web.patch(url, content=body, headers=JSON)
+        cleared = await web.patch(url, json={"ratio": None})
+
+    assert changed.status_code == 422
+    assert changed.json()["detail"][0]["loc"] == ["body", name]
+    assert cleared.json()["name"] == "x" * 50
+    assert cleared.json()["ratio"] is None
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"name": NaN}', b"null", b"\xff"])
 async def test_malformed_body_is_422(sqlite, serve, body):
     async with serve(Things) as web:

@@ -2,9 +2,10 @@
 
 import copy
 import datetime as dt
+import types
 from collections.abc import Iterator, Set as AbstractSet
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
@@ -16,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from sqlalchemy import Column
+from sqlalchemy import Column, String
 from sqlalchemy.orm import ColumnProperty, Mapper
 
 from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
@@ -112,20 +113,45 @@ def _without(
 
 
 def _bounded(field: FieldInfo, attribute: Any) -> FieldInfo:
-    """Return a copy of *field* that refuses numbers which the column cannot hold.
+    """Return a copy of *field* that refuses what the column cannot hold.
 
-    SQLite would store infinity for them, which no schema lets out again.
+    SQLite would hold it, so that a client would learn of it on PostgreSQL only.
     """
     copied = copy.copy(field)
-    if not isinstance(attribute, ColumnProperty):
-        return copied
-    column: Any = attribute.columns[0]
-    if type_of(column) is not Decimal:
-        return copied
-    digits = (column.type.precision or _FLOAT_DIGITS) - (column.type.scale or 0)
-    limit = Decimal(10) ** digits
-    copied.metadata = [*field.metadata, *Field(gt=-limit, lt=limit).metadata]
+    if isinstance(attribute, ColumnProperty):
+        limits = _limits(attribute.columns[0], field)
+        copied.metadata = [*field.metadata, *limits]
     return copied
+
+
+def _limits(column: Any, field: FieldInfo) -> list[Any]:
+    kind = type_of(column)
+    if kind is Decimal:
+        # SQLite would store infinity, which no schema lets out again.
+        digits = (column.type.precision or _FLOAT_DIGITS) - (column.type.scale or 0)
+        limit = Decimal(10) ** digits
+        return _metadata(gt=-limit, lt=limit)
+    if not _is_of(field.annotation, kind):
+        return []
+    if kind is float:
+        # A response would have to say null.
+        return _metadata(allow_inf_nan=False)
+    # A type of the user's own may store another text than the one that is sent.
+    if not isinstance(column.type, String) or column.type.length is None:
+        return []
+    return _metadata(max_length=column.type.length)
+
+
+def _is_of(annotation: Any, kind: type[Any] | None) -> bool:
+    """Tell whether *annotation* is *kind*, or that or None."""
+    if get_origin(annotation) not in {Union, types.UnionType}:
+        return annotation is kind
+    return set(get_args(annotation)) == {kind, type(None)}
+
+
+def _metadata(**constraints: Any) -> list[Any]:
+    field: FieldInfo = Field(**constraints)
+    return field.metadata
 
 
 def _class_attributes(names: dict[str, None]) -> dict[str, Any]:
