@@ -200,3 +200,22 @@ async def test_mistakes_of_the_method_itself_stay_what_they_are():
     it, _ = served(dict[str, int], b"{}", 200, func=misread)
     with pytest.raises(json.JSONDecodeError):
         await it.call()
+
+
+class Sync(EndpointsDeclaration):
+    integration = IntegrationHTTP("Sync")
+
+    @integration.endpoint("get", "/")
+    @sp.RetryPattern(3, 0, statuses={503})
+    def read(api: ApiHTTP) -> dict[str, int]:
+        return api.client.get(str(api.url)).json()
+
+
+def test_sync_endpoints_say_the_same_of_a_body_that_is_no_json():
+    transport = httpx.MockTransport(lambda _: httpx.Response(400, text="<html>"))
+    it = Sync("http://it", client=httpx.Client(transport=transport))
+
+    with pytest.raises(ResponseStatusError, match="got status 400") as caught:
+        it.read()
+
+    assert isinstance(caught.value.__cause__, json.JSONDecodeError)
