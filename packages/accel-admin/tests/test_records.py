@@ -138,6 +138,8 @@ def test_a_typed_key_is_asked_for_once_and_never_changed(admin_on):
         "label/edit/?id=%FF%FE",
         "seat/edit/?id=a",
         "seat/edit/?id=a,b",
+        "seat/edit/?id=a&id=b",
+        "label/edit/?id=a&id=b",
         "seat/edit/?id=a,1,2",
     ],
 )

@@ -32,15 +32,18 @@ def encode_key(values: Sequence[object]) -> str:
 
 
 def decode_key(mapper: Mapper[Any], text: object) -> tuple[Any, ...]:
-    """Read a primary key of *mapper* back.
+    """Read a primary key of *mapper* back, or check one that is read already.
 
     Raises:
         ValueError: *text* cannot be a key of that model.
     """
-    if not isinstance(text, str):
-        raise ValueError("there are several keys")  # noqa: TRY004  # as all that is malformed
     columns = mapper.primary_key
-    parts = [text] if len(columns) == 1 else [unquote(p) for p in text.split(",")]
+    if not isinstance(text, str):
+        # Addresses may repeat `id` for each part: what is in a tuple is still text.
+        values = text if isinstance(text, (tuple, list)) else (text,)
+        parts = [_write(value) for value in values]
+    else:
+        parts = [text] if len(columns) == 1 else [unquote(p) for p in text.split(",")]
     if len(parts) != len(columns):
         raise ValueError("the key has another number of parts")
     return tuple(_read(c.type, part) for c, part in zip(columns, parts, strict=True))

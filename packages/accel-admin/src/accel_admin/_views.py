@@ -165,9 +165,9 @@ class ModelView(EditableForms, AuditedWrites):
 
         return with_keys
 
-    def _key(self, text: Any) -> tuple[Any, ...]:
+    def _key(self, given: object) -> tuple[Any, ...]:
         try:
-            return decode_key(self.mapper, text)
+            return decode_key(self.mapper, given)
         except ValueError:
             abort(404)
 
@@ -175,10 +175,8 @@ class ModelView(EditableForms, AuditedWrites):
 
     def get_one(self, id: Any) -> Any:  # noqa: A002  # the name of Flask-Admin
         """Return the row with that key, as text or as an action gets it, or answer 404."""
-        # An address that repeats its key gives a list.
-        key = self._key(id) if isinstance(id, (str, list)) else id
         try:
-            row = self.session.get(self.model, key)
+            row = self.session.get(self.model, self._key(id))
         except (DataError, OverflowError):
             row = None
         return row if row is not None else abort(404)
