@@ -1,5 +1,6 @@
 """Many rows in one request."""
 
+import anyio
 import pytest
 from fastapi import APIRouter
 
@@ -100,3 +101,19 @@ def test_one_tag_cannot_stand_for_many_rows():
 
     with pytest.raises(ConfigurationError, match="cannot stand for many rows"):
         Careful().as_view(APIRouter(), "/x")
+
+
+async def test_changes_in_any_order_do_not_deadlock(db, serve):
+    async def change(web, answers, keys):
+        items = [{"id": key, "name": "x"} for key in keys]
+        answers.append((await web.patch("/x/bulk", json=items)).status_code)
+
+    async with serve(Users) as web:
+        await web.post("/x/bulk", json=users("1", "2"))
+        answers = []
+        async with anyio.create_task_group() as group:
+            for n in range(10):
+                keys = (1, 2) if n % 2 else (2, 1)
+                group.start_soon(change, web, answers, keys)
+
+    assert answers == [200] * 10

@@ -387,3 +387,13 @@ async def test_unknown_relation_is_422(files, serve):
 
     assert answer.status_code == 422
     assert "owner" in answer.text
+
+
+async def test_look_up_that_there_is_not_is_refused(files, serve):
+    async with serve(Files) as web:
+        refused = await web.get("/x", params={"size__ne": 1})
+        other = await web.get("/x", params={"utm__source": "mail"})
+
+    assert refused.status_code == 422
+    assert "There is no such filter. Use size__exact" in refused.text
+    assert other.status_code == 200

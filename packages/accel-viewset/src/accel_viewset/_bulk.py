@@ -1,10 +1,13 @@
 """Many rows in one request, all or none."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, Field, create_model
+from sqlalchemy import select, tuple_
 
+from accel_db import OrmAsync
 from accel_viewset._keys import python_type
 from accel_viewset._rows import ORM
 from accel_viewset._view_sets import _Deleting, _Writing
@@ -58,6 +61,7 @@ class ViewSetBulk(_Writing, _Deleting):
         ) -> Any:
             action, rows = "bulk_update", []
             async with aorm.transaction():
+                await self._hold([self._item_id(item) for item in items], aorm)
                 for item in items:
                     key = self._item_id(item)
                     rows.append(await self._update(request, action, key, item, aorm))
@@ -78,6 +82,7 @@ class ViewSetBulk(_Writing, _Deleting):
             request: Request, key: Any, aorm: Any = ORM
         ) -> None:
             async with aorm.transaction():
+                await self._hold(key, aorm)
                 # A key that is named twice is no missing row the second time.
                 for item_id in dict.fromkeys(key):
                     await self._delete(request, "bulk_delete", item_id, aorm)
@@ -91,6 +96,15 @@ class ViewSetBulk(_Writing, _Deleting):
             {"key": Annotated[keys, limits]},
             status_code=204,
         )
+
+    async def _hold(self, keys: Sequence[Any], aorm: OrmAsync) -> None:
+        """Lock rows in the order of their keys, so that no two requests deadlock."""
+        possible = [self._key.parts(key) for key in keys if self._key.fits(key)]
+        if len(possible) < 2:  # noqa: PLR2004  # one row has no order
+            return
+        columns = self._key.columns
+        held = select(*columns).where(tuple_(*columns).in_(possible))
+        await aorm.rows(held.order_by(*columns).with_for_update())
 
     def _several(self, schema: type[BaseModel]) -> Any:
         return Annotated[list[schema], Field(max_length=self.max_bulk)]  # type: ignore[valid-type]  # known at run time

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from sqlalchemy import Column, String, or_
@@ -93,6 +93,7 @@ class FilterSet:
     ) -> None:
         self._mapper = mapper
         self._conditions = dict(self._lookups(filters))
+        self._filtered = frozenset(filters)
         self._orderable = {name: self._attribute(name) for name in ordering}
         self._searched = [self._text_attribute(name) for name in search]
         self.default_order = [self._clause(name) for name in default_ordering]
@@ -148,8 +149,14 @@ class FilterSet:
             for key, (_, _, kind) in self._conditions.items()
         ]
         parameters += list(self._general_parameters())
+        parameters.append(
+            inspect.Parameter(
+                "request", inspect.Parameter.KEYWORD_ONLY, annotation=Request
+            )
+        )
 
-        async def selection(**given: Any) -> Selection:
+        async def selection(request: Request, **given: Any) -> Selection:
+            self._refuse_unknown(request)
             return self._selection(given)
 
         selection.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # FastAPI reads it
@@ -166,6 +173,20 @@ class FilterSet:
             )
 
     # Reading
+
+    def _refuse_unknown(self, request: Request) -> None:
+        """Refuse a look-up that there is not, which would find every row.
+
+        Other names may be those of a dependency, so they are left alone.
+        """
+        for name in request.query_params:
+            column, mark, _ = name.partition("__")
+            if mark and column in self._filtered and name not in self._conditions:
+                ours = (x for x in self._conditions if x.partition("__")[0] == column)
+                message = f"There is no such filter. Use {', '.join(ours)}"
+                raise RequestValidationError(
+                    [{"type": "enum", "loc": ("query", name), "msg": message}]
+                )
 
     def _selection(self, given: Mapping[str, Any]) -> Selection:
         where = []
