@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from sqlalchemy import Column, String
+from sqlalchemy import Column, Enum, String
 from sqlalchemy.orm import ColumnProperty, Mapper
 
 from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
@@ -138,6 +138,9 @@ def _limits(column: Any, field: FieldInfo) -> list[Any]:
         return _metadata(allow_inf_nan=False)
     # A type of the user's own may store another text than the one that is sent.
     if not isinstance(column.type, String) or column.type.length is None:
+        return []
+    # A `String` to SQLAlchemy, but its values are no texts, which have a length.
+    if isinstance(column.type, Enum):
         return []
     return _metadata(max_length=column.type.length)
 
