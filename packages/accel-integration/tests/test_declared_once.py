@@ -378,7 +378,7 @@ async def test_wrong_argument_is_named_before_anything_is_sent(args, kwargs, arg
     assert isinstance(error, ValueError)
     assert isinstance(error, IntegrationError)
     assert str(error).startswith("Orders: put was not called")
-    assert "Pass that, or annotate it" in str(error)
+    assert "Pass what it is annotated with" in str(error)
     assert error.http_status == 500
 
 

@@ -16,6 +16,7 @@ from accel_integration import (
     MaxRetriesExceededError,
     MemoryStore,
     ResponseStatusError,
+    ResponseValidationError,
     StabilityTimeoutError,
     sp,
 )
@@ -530,6 +531,22 @@ async def test_does_not_wait_beyond_a_limit_that_is_no_deadline_yet():
         await fails_without_having_waited()
 
     assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+async def test_garbage_with_a_good_status_is_asked_for_again():
+    calls = []
+
+    @sp.RetryPattern(3, 0, statuses={503})
+    async def call():
+        calls.append(1)
+        raise ResponseValidationError(
+            "call", url="http://it", status=200, body="<html>", errors=["no JSON"]
+        )
+
+    with pytest.raises(MaxRetriesExceededError):
+        await call()
+
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize(

@@ -202,8 +202,8 @@ class RequestError(IntegrationError, ValueError):
         self.errors = list(errors)
         super().__init__(
             f"{endpoint} was not called, since its argument {argument!r} is not what "
-            f"it is annotated with: {'; '.join(self.errors)}. Pass that, or annotate it "
-            "with what it may be, such as `Any`."
+            f"it takes: {'; '.join(self.errors)}. Pass what it is annotated with, or "
+            "annotate it with what it may be, such as `Any`."
         )
 
 

@@ -17,6 +17,7 @@ __all__ = [
 ]
 
 STATUSES = range(100, 600)
+SUCCESSES = range(200, 300)
 # No date that HTTP allows is longer.
 LONGEST_DATE = 64
 
@@ -41,10 +42,13 @@ def note_status() -> None:
 
 
 def status_of_error(exc: BaseException) -> int | None:
-    """Return the status that *exc* is about, such as an HTTPStatusError's."""
+    """Return the status that *exc* is about, such as an HTTPStatusError's.
+
+    An answer of success that nobody can read is about something else.
+    """
     response = getattr(exc, "response", None)
     status = getattr(response, "status_code", getattr(exc, "status", None))
-    return status if isinstance(status, int) else None
+    return status if isinstance(status, int) and status not in SUCCESSES else None
 
 
 def status_of_result(result: object) -> int | None:

@@ -18,7 +18,7 @@ from accel_integration._context import (
 from accel_integration._errors import (
     REJECTIONS,
     MaxRetriesExceededError,
-    ResponseStatusError,
+    ResponseError,
     is_programming_error,
 )
 from accel_integration._events import Hub, RetryScheduled
@@ -78,7 +78,7 @@ class RetryPattern(Strategy):
         max_delay: The longest wait. If the upstream asks for more, we give up.
         on: Which exceptions to retry: classes, or a function of the exception. By
             default all but rejections of other strategies, `PROGRAMMING_ERRORS`, and
-            a `ResponseStatusError` that blames the request (4xx but 408, 425, 429).
+            a `ResponseError` whose status blames the request (4xx but 408, 425, 429).
         retry_if: A function of the result; a true answer asks for another attempt.
         statuses: Responses with these statuses are retried although nothing was
             raised, and of the exceptions about a status only these.
@@ -252,7 +252,7 @@ class RetryPattern(Strategy):
 def is_final(exc: Exception) -> bool:
     """Tell whether *exc* says that the other side would answer the same once more."""
     return (
-        isinstance(exc, ResponseStatusError)
+        isinstance(exc, ResponseError)
         and exc.status in CLIENT_ERRORS
         and exc.status not in PASSING
     )
