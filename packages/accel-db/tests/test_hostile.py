@@ -22,7 +22,7 @@ from accel_db import (
 from accel_db._urls import database_urls
 from accel_db.testing import check_test_database
 
-from .models import Account, Author, Level, Node, Parcel
+from .models import Account, Author, Level, Node, Parcel, db as manager
 
 pytestmark = pytest.mark.anyio
 
@@ -249,6 +249,39 @@ async def test_a_number_is_rounded_to_the_digits_of_its_column(aorm, price):
     found = await aorm.eager_refresh(created)
 
     assert found.price == round(Decimal(price), 2)
+
+
+@pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("code", "\ud800"),
+        ("code", {"a": 1}),
+        ("meta", {"a": float("nan")}),
+        ("sent", dt.datetime(2026, 1, 1)),  # noqa: DTZ001
+    ],
+)
+async def test_a_value_that_is_refused_names_its_column(aorm, write, name, value):
+    await aorm.create_item({"id": 1, "code": "kept"}, Parcel)
+
+    with pytest.raises(InvalidValue, match=rf"'Parcel(\[0\])?\.{name}' cannot"):
+        await write(aorm, {"pieces": 1, name: value})
+
+    assert [x.code for x in await aorm.get_list(select(Parcel))] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("code", "123456"), ("code", "a\0b"), ("pieces", 2**40)]
+)
+async def test_a_column_that_is_too_small_for_postgresql_is_named(
+    postgres_url, name, value
+):
+    with manager.override(postgres_url):
+        manager.create_all()
+        async with manager.asession() as session:
+            with pytest.raises(InvalidValue, match=rf"'Parcel\.{name}' cannot"):
+                await OrmAsync(session).create_item({name: value}, Parcel)
+        await manager.adispose()
 
 
 async def test_json_keeps_what_is_a_character(aorm):

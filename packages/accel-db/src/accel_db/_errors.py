@@ -99,6 +99,7 @@ class InvalidValue(InvalidPayload):
 
     def __init__(self, path: str, expected: str) -> None:
         super().__init__(path, f"the value is no valid {expected}")
+        self.expected = expected
 
 
 class InvalidCursor(InvalidPayload):

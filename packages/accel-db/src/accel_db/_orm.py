@@ -325,7 +325,8 @@ class Orm(UnitsOfWork):
             return instance
 
         single = isinstance(item, model) and plan is None
-        return self._write(work, single=single and lane.may_insert(self.session, item))
+        single = single and lane.may_insert(self.session, item)
+        return self._write(work, single=single, mapper=mapper, data=item)
 
     def update_item(
         self, model: type[M], pk: object, data: Any, *, deep: Deep = False
@@ -362,7 +363,7 @@ class Orm(UnitsOfWork):
                 load_deep(self.session, [instance], plan)
             return instance  # type: ignore[no-any-return]
 
-        return self._write(work)
+        return self._write(work, mapper=mapper, data=values)
 
     def _own_values(
         self, mapper: Mapper[Any], key: tuple[Any, ...], values: dict[str, Any]
@@ -396,7 +397,7 @@ class Orm(UnitsOfWork):
                 self._record(mapper, key)
             return instance
 
-        return self._write(work, single=True)
+        return self._write(work, single=True, mapper=mapper, data=values)
 
     def _record(self, mapper: Mapper[Any], key: tuple[Any, ...]) -> None:
         manager = getattr(self.session, "manager", None)
@@ -480,7 +481,8 @@ class Orm(UnitsOfWork):
                 self._record(mapper, tuple(mapper.primary_key_from_instance(instance)))
             return list(objects)
 
-        return self._write(work, single=len(mapper.tables) == 1)
+        single = len(mapper.tables) == 1
+        return self._write(work, single=single, mapper=mapper, data=values)
 
     def delete(self, statement: Delete) -> bool:
         """Delete the rows of *statement*; tell whether there were any.
@@ -505,7 +507,11 @@ class Orm(UnitsOfWork):
         """Insert *rows* (objects, dicts or schemas), many per statement, all or none."""
         mapper = class_mapper(model)
         data = list(rows)
-        return self._write(lambda: insert_rows(self.session, mapper, data, batch))
+        return self._write(
+            lambda: insert_rows(self.session, mapper, data, batch),
+            mapper=mapper,
+            data=data,
+        )
 
     def upsert(
         self,
@@ -529,4 +535,8 @@ class Orm(UnitsOfWork):
         """
         mapper = class_mapper(model)
         data = list(rows)
-        return self._write(lambda: upsert_rows(self.session, mapper, data, on, update))
+        return self._write(
+            lambda: upsert_rows(self.session, mapper, data, on, update),
+            mapper=mapper,
+            data=data,
+        )

@@ -29,6 +29,8 @@ from accel_db._errors import (
     Unavailable,
 )
 
+UNNAMED = "value"
+"""The path of a value whose column no driver names."""
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 # No connection, no resources, or a server that starts or stops.
 _DOWN = ("08", "57P", "53")
@@ -71,7 +73,7 @@ def reached(session: Session) -> Iterator[None]:
             raise Unavailable from exc
         except (OverflowError, UnicodeEncodeError) as exc:
             # SQLite's driver and psycopg leave these as Python raised them.
-            raise InvalidValue("value", "value for its column") from exc
+            raise InvalidValue(UNNAMED, "value for its column") from exc
         except Exception as exc:
             state = getattr(exc, "sqlstate", None)
             if isinstance(state, str) and state.startswith(_DOWN):
@@ -90,7 +92,7 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
         # The value did not even reach the driver.
         cause = exc.orig
         if isinstance(cause, _UNREADABLE):
-            return InvalidValue("value", "value for its column")
+            return InvalidValue(UNNAMED, "value for its column")
         return None
     if (state := sqlstate(exc)) is not None:
         return _from_sqlstate(state, exc, metadata)
@@ -99,7 +101,7 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
         return Unavailable()
     if isinstance(exc, DataError):
         # The driver refused it before the server could name the error.
-        return InvalidValue("value", "value for its column")
+        return InvalidValue(UNNAMED, "value for its column")
     return _from_sqlite(str(exc.orig), metadata) or _unreachable(exc)
 
 
@@ -132,7 +134,7 @@ def _from_sqlstate(
     if state.startswith("23"):
         return _violation(state, exc, metadata)
     if state.startswith(_BAD_VALUES):
-        return InvalidValue("value", "value for its column")
+        return InvalidValue(UNNAMED, "value for its column")
     if state.startswith(_DOWN):
         return Unavailable()
     return None
@@ -181,7 +183,7 @@ def _from_sqlite(message: str, metadata: MetaData | None) -> DatabaseError | Non
         return SerializationFailure()
     if message.startswith("Error binding parameter"):
         # A list for a text, for example, which is a programming error to SQLite.
-        return InvalidValue("value", "value for its column")
+        return InvalidValue(UNNAMED, "value for its column")
     match = _SQLITE_FAILED.search(message)
     return _sqlite_violation(match[1], match[2] or "", metadata) if match else None
 

@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, SessionTransactionOrigin
+from sqlalchemy.orm import Mapper, Session, SessionTransactionOrigin
 
 from accel_db import _lane as lane
 from accel_db._errors import Unavailable
+from accel_db._naming import naming
 from accel_db._rollback import roll_back
 from accel_db._translation import reached, translated
 
@@ -95,13 +96,21 @@ class UnitsOfWork:
             raise
         return result
 
-    def _write(self, work: Callable[[], R], *, single: bool = False) -> R:
+    def _write(
+        self,
+        work: Callable[[], R],
+        *,
+        single: bool = False,
+        mapper: Mapper[Any] | None = None,
+        data: Any = None,
+    ) -> R:
+        """Call *work*, which writes *data* to the tables of *mapper*."""
         session = self.session
         if self._in_explicit_transaction():
-            with reached(session):
+            with naming(session, mapper, data), reached(session):
                 return work()
         try:
-            with reached(session):
+            with naming(session, mapper, data), reached(session):
                 if single and not session.in_transaction():
                     lane.enter(session, None, single=True)
                 result = work()

@@ -151,12 +151,13 @@ def row_key(mapper: Mapper[Any], key: object, backend: str) -> tuple[Any, ...] |
     except InvalidValue:
         return None
     pairs = zip(parts, mapper.primary_key, strict=True)
-    if all(_can_be(part, column.type, backend) for part, column in pairs):
+    if all(can_be(part, column.type, backend) for part, column in pairs):
         return parts
     return None
 
 
-def _can_be(part: Any, column_type: TypeEngine[Any], backend: str) -> bool:
+def can_be(part: Any, column_type: TypeEngine[Any], backend: str) -> bool:
+    """Tell whether a column of *column_type* can hold *part* on *backend*."""
     if isinstance(part, str):
         # Half of a surrogate pair is no character, and cannot be encoded.
         halves = not part.isascii() and any("\ud800" <= c <= "\udfff" for c in part)
