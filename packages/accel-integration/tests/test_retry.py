@@ -571,13 +571,13 @@ async def test_what_blames_the_request_is_not_asked_again(status, attempts):
 @pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
 async def test_does_not_wait_beyond_the_deadline():
     flaky = Flaky(9)
-    call = sp.Timeout(0.5)(sp.RetryPattern(3, 60)(flaky_api(flaky)))
+    call = sp.Timeout(5)(sp.RetryPattern(3, 60)(flaky_api(flaky)))
     start = time.monotonic()
 
     with pytest.raises(MaxRetriesExceededError, match="the deadline comes before"):
         await call(None)
 
-    assert time.monotonic() - start < 0.4
+    assert time.monotonic() - start < 4
 
 
 def flaky_api(flaky):
