@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from accel_cache import MemoryCache
+from accel_db.testing import track_queries
 from accel_viewset import FullViewSet, ViewSetBulk
 
 from .models import Note, Thing, db as manager
@@ -194,3 +195,41 @@ async def test_what_a_write_answers_is_what_is_stored(db, serve, sent):
     assert changed.content == replaced.content == read.content
     assert [{**x, "id": 1} for x in many.json()] == [read.json()]
     assert many_changed.json() == many.json()
+
+
+class Measured(Priced):
+    ratio: float | None = None
+
+
+class Measures(Prices):
+    pydantic_model = Measured
+
+
+NOON = "2026-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("sent", "queries"),
+    [
+        ({}, 1),
+        ({"price": "9.90", "ratio": 0.1}, 1),
+        ({"price": "12345678.25", "at": "2026-01-01T12:00:00.123456+00:00"}, 1),
+        ({"ratio": 1.7976931348623157e308}, 1),
+        ({"price": "9.9"}, 2),
+        ({"price": "-0.00"}, 2),
+        ({"ratio": -0.0}, 2),
+        ({"at": "2026-01-01T14:00:00+02:00"}, 2),
+    ],
+)
+async def test_only_what_may_be_stored_otherwise_is_read_again(
+    db, serve, sent, queries
+):
+    item = {"name": "t", "price": "1.00", "at": NOON, **sent}
+
+    async with serve(Measures) as web:
+        with track_queries(db, expected_count=queries):
+            created = await web.post("/x", json=item)
+        read = await web.get(created.headers["location"])
+
+    assert created.status_code == 201
+    assert created.content == read.content

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from fastapi import Depends, Request, Response
-from pydantic import BaseModel
 from sqlalchemy import Row, Select, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm.attributes import instance_dict
 
 from accel_db import DatabaseError, InvalidValue, NotFound, OrmAsync
 from accel_viewset._app_orm import AppOrm
@@ -143,17 +143,19 @@ class Rows(GenericViewSet):
         if not await aorm.exists(rows.where(*where)):
             raise OutOfScope
 
-    async def _stored(self, row: Any, item: BaseModel, aorm: OrmAsync) -> Any:
-        """Return *row* as a later request reads it, if that may differ from *item*.
+    async def _stored(self, row: Any, aorm: OrmAsync) -> Any:
+        """Return the new *row* as a later request reads it.
 
         `9.9` is `9.90` once it is stored, and the `ETag` must be that of the row.
         """
         # What is read deep has been read again already.
         if self.deep_schema or not isinstance(row, self.db_model):
             return row
-        named = item.model_fields_set | self._defaulted
         key = self._key.read(row)
-        if key is None or not self._rewritten & named:
+        written = instance_dict(row)
+        kept = (is_kept(kind, written.get(name)) for name, kind in self._kinds)
+        # To read it costs as much as to create it.
+        if key is None or all(kept):
             return row
         again = select(self.db_model).where(*self._is_row(key))
         # Somebody else may have deleted it meanwhile.
@@ -161,20 +163,9 @@ class Rows(GenericViewSet):
         return row if found is None else found
 
     @cached_property
-    def _rewritten(self) -> frozenset[str]:
-        """Return the columns whose database may store a value in another form."""
-        columns = self._mapper.column_attrs
-        return frozenset(x.key for x in columns if not is_kept(x.columns[0]))
-
-    @cached_property
-    def _defaulted(self) -> frozenset[str]:
-        """Return the columns whose value Python may give."""
-        columns = {x.key: x.columns[0] for x in self._mapper.column_attrs}
-        return frozenset(
-            name
-            for name, column in columns.items()
-            if getattr(column, "default", None) is not None
-        )
+    def _kinds(self) -> list[tuple[str, Any]]:
+        """Return the columns and their types."""
+        return [(x.key, x.columns[0].type) for x in self._mapper.column_attrs]
 
     # Responses
 

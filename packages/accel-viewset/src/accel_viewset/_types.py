@@ -1,9 +1,22 @@
 """The Python types of columns."""
 
 import datetime as dt
+import decimal
+import sys
 from typing import Any
 
-from sqlalchemy import CHAR, Boolean, Date, Integer, String, Uuid
+from sqlalchemy import (
+    CHAR,
+    Boolean,
+    Date,
+    DateTime,
+    Double,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    Uuid,
+)
 
 from accel_db import UtcDateTime
 
@@ -21,9 +34,22 @@ def type_of(column: Any) -> type[Any] | None:
     return found
 
 
-def is_kept(column: Any) -> bool:
-    """Tell whether *column* holds a value exactly as it was written.
+def is_kept(kind: Any, value: object) -> bool:
+    """Tell whether a column of the type *kind* gives *value* back as it was written.
 
-    A `Numeric` pads and rounds, a `CHAR` pads, a type of the user's own may do anything.
+    A `Numeric` pads and rounds, a `CHAR` pads, a time moves to another zone, a type of
+    the user's own may do anything.
     """
-    return isinstance(column.type, _KEPT) and not isinstance(column.type, CHAR)
+    if isinstance(value, float):
+        # PostgreSQL and SQLite have doubles; but SQLite has no negative zero.
+        return type(kind) in {Float, Double} and value != 0
+    if isinstance(value, decimal.Decimal):
+        _, digits, exponent = value.as_tuple()
+        has_scale = type(kind) is Numeric and kind.scale and exponent == -kind.scale
+        # As a double, SQLite is sure of fifteen digits.
+        return bool(has_scale and value != 0 and len(digits) <= sys.float_info.dig)
+    if isinstance(value, dt.datetime):
+        if type(kind) is UtcDateTime:
+            return not value.utcoffset()
+        return type(kind) is DateTime and not (kind.timezone or value.tzinfo)
+    return value is None or (isinstance(kind, _KEPT) and not isinstance(kind, CHAR))

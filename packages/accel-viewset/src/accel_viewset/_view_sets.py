@@ -174,9 +174,9 @@ class _Creating(Rows):
     async def _create(self, request: Request, item: BaseModel, aorm: OrmAsync) -> Any:
         item = self._parents.completed(item, self._created, request)
         if not self._is_scoped:
-            return await self._stored(await self.db_create(item, aorm), item, aorm)
+            return await self._stored(await self.db_create(item, aorm), aorm)
         async with aorm.transaction():
-            created = await self._stored(await self.db_create(item, aorm), item, aorm)
+            created = await self._stored(await self.db_create(item, aorm), aorm)
             if (key := self._key.read(created)) is not None:
                 await self._check_scope(request, self._is_row(key), aorm)
             return created
