@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKey,
     bindparam,
     delete,
+    event,
     func,
     select,
     text,
@@ -90,6 +91,25 @@ async def test_rows_of_a_statement_that_is_kept(aorm):
     assert found == [[("Bob",)], [("Ann",)]]
     assert await aorm.rows(statement, {"wanted": -1}) == []
     assert not aorm.session.in_transaction()
+
+
+async def test_reads_of_one_piece_of_work_take_one_connection(db, aorm):
+    await aorm.bulk_create(Author, [{"name": "Ann"}, {"name": "Bob"}])
+    taken = []
+
+    def work(orm):
+        names = orm.rows(select(Author.name).order_by(Author.id))
+        return names, orm.count(select(Author))
+
+    event.listen(db.aengine.sync_engine, "checkout", lambda *_: taken.append(1))
+    found = await aorm.reading(work)
+
+    assert found == ([("Ann",), ("Bob",)], 2)
+    assert len(taken) == 1
+    with pytest.raises(ZeroDivisionError):
+        await aorm.reading(lambda orm: orm.count(select(Author)) / 0)
+    assert not aorm.session.in_transaction()
+    assert db.aengine.pool.checkedout() == 0
 
 
 async def test_a_created_object_is_complete_after_its_session(db):
