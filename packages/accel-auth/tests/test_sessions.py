@@ -177,16 +177,19 @@ def introspect(service, token, authorization):
     return service.client.post("/token/introspect", data=data, headers=headers)
 
 
+SECRET = "secret of the gateway"
+
+
 def basic(name, secret):
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
 
 
 def test_introspection_describes_live_tokens(make_service, clock):
-    service = make_service(introspection_clients={"gateway": "gateway-secret"})
+    service = make_service(introspection_clients={"gateway": SECRET})
     access, refresh = tokens(service.log_in())
 
     answers = [
-        introspect(service, token, basic("gateway", "gateway-secret")).json()
+        introspect(service, token, basic("gateway", SECRET)).json()
         for token in (access, refresh)
     ]
 
@@ -198,10 +201,10 @@ def test_introspection_describes_live_tokens(make_service, clock):
 
 
 def test_introspection_tells_nothing_of_dead_tokens(make_service):
-    service = make_service(introspection_clients={"gateway": "gateway-secret"})
+    service = make_service(introspection_clients={"gateway": SECRET})
     access, first = tokens(service.log_in())
     _, second = tokens(service.refresh(first))
-    auth = basic("gateway", "gateway-secret")
+    auth = basic("gateway", SECRET)
 
     assert introspect(service, first, auth).json() == {"active": False}
     assert introspect(service, "junk", auth).json() == {"active": False}
@@ -222,13 +225,21 @@ def test_introspection_tells_nothing_of_dead_tokens(make_service):
     ],
 )
 def test_introspection_refuses_strangers(make_service, authorization):
-    service = make_service(introspection_clients={"gateway": "gateway-secret"})
+    service = make_service(introspection_clients={"gateway": SECRET})
     access, _ = tokens(service.log_in())
 
     response = introspect(service, access, authorization)
 
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_secret_of_a_client_that_can_be_guessed_is_refused(make_service):
+    with pytest.raises(ValueError, match=r"'gateway'.* is 15 bytes.*16") as caught:
+        make_service(introspection_clients={"gateway": "0123456789abcde"})
+
+    assert "0123456789abcde" not in str(caught.value)
+    assert make_service(introspection_clients={"gateway": "0123456789abcdef"})
 
 
 def test_users_may_introspect_their_own_tokens_only(service):

@@ -38,7 +38,8 @@ class BaseAuthJWT:
         store: Sessions and revoked tokens; in memory by default, `RedisStore` shares.
         throttle: Slows down guessing; None turns it off.
         cookies: A `CookieTransport` keeps tokens out of reach of scripts.
-        introspection_clients: Names and secrets of services that may introspect.
+        introspection_clients: Names and secrets of services that may introspect; a
+            secret has 16 bytes at least.
         clock: Where the time comes from, as seconds since 1970.
     """
 

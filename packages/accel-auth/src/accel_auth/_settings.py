@@ -14,6 +14,8 @@ from accel_auth._throttle import LoginThrottle
 
 # Within it, a stolen token passes for a second tab: long enough for a slow network.
 MAX_GRACE = 10.0
+# RFC 6749, 10.10: what nobody types must have 128 bits. Nothing slows down who guesses.
+MIN_CLIENT_SECRET = 16
 
 Duration = float | timedelta
 Names = str | Collection[str]
@@ -69,6 +71,7 @@ class AuthSettings:
         for name in ("access_ttl", "refresh_ttl", "session_ttl"):
             if (ttl := seconds(getattr(self, name))) < 1:
                 raise ValueError(f"`{name}` must be at least 1 s: {ttl:g}")
+        _check_clients(self.introspection_clients)
 
     @classmethod
     def of(cls, target: object) -> Self:
@@ -115,3 +118,13 @@ def seconds(duration: Duration) -> float:
 def as_list(names: Names) -> list[str]:
     """Return *names* as a list; a string is one name, not a collection of letters."""
     return [names] if isinstance(names, str) else list(names)
+
+
+def _check_clients(clients: Mapping[str, str]) -> None:
+    for name, secret in clients.items():
+        if (size := len(secret.encode())) < MIN_CLIENT_SECRET:
+            raise ValueError(
+                f"The secret of {name!r} in `introspection_clients` is {size} bytes long; "
+                f"it needs at least {MIN_CLIENT_SECRET}. Take the output of: "
+                'python -c "import secrets; print(secrets.token_urlsafe())"'
+            )
