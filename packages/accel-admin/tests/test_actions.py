@@ -1,5 +1,6 @@
 """Actions that a view adds, and the keys that they get."""
 
+import logging
 import re
 import uuid
 
@@ -113,6 +114,22 @@ def test_who_ran_an_action_is_the_author_of_what_it_wrote(marker):
 
     with manager.session() as session:
         assert session.get(Paper, 1).updated_by == "admin"
+
+
+def test_the_audit_tells_who_ran_an_action_on_which_rows(marker, caplog):
+    with caplog.at_level(logging.INFO, "accel_admin.audit"):
+        act(marker, "label", "mark", "7", "a,b")
+        act(marker, "seat", "look", "a%2Cb,7")
+        act(marker, "person", "delete", "1", "3")
+        act(marker, "person", "look", "9")
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "mark by 'admin': Label '7'",
+        "mark by 'admin': Label 'a,b'",
+        "look by 'admin': Seat 'a%2Cb,7'",
+        "delete by 'admin': Person '1'",
+        "delete by 'admin': Person '3'",
+    ]
 
 
 def test_an_action_needs_the_right_of_its_name(db, build):

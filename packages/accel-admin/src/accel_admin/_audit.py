@@ -17,7 +17,8 @@ class AuditEvent:
     """Something that somebody did in the panel.
 
     Attributes:
-        name: `login`, `login_failed`, `logout`, `create`, `edit`, `delete`, `export`.
+        name: `login`, `login_failed`, `logout`, `create`, `edit`, `delete`, `export`,
+            or the name of an action of yours, once for each row that it was given.
         actor: the name of the account.
         address: where the request came from.
         model: the name of the model, or an empty string.

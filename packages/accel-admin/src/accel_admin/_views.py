@@ -22,7 +22,7 @@ from accel_admin._export import harmless
 from accel_admin._filters import Filters
 from accel_admin._forms import EditableForms
 from accel_admin._inline import InlineConverter
-from accel_admin._keys import decode_key, scalar
+from accel_admin._keys import decode_key, encode_key, scalar
 from accel_admin._labels import encodable, in_details, in_export, in_list
 from accel_admin._permissions import action_of
 from accel_admin._problems import show_problems
@@ -151,17 +151,27 @@ class ModelView(EditableForms, AuditedWrites):
         """Collect the actions, which get keys of the type of their columns."""
         super().init_actions()
         self._actions_data = {
-            name: (self._with_keys(data[0]), *data[1:])
+            name: (self._with_keys(name, data[0]), *data[1:])
             for name, data in self._actions_data.items()
         }
 
-    def _with_keys(self, run: Callable[[list[Any]], Any]) -> Callable[[list[str]], Any]:
+    def _with_keys(
+        self, name: str, run: Callable[[list[Any]], Any]
+    ) -> Callable[[list[str]], Any]:
         # PostgreSQL compares no number with a text, which the form sends.
         @wraps(run)
         def with_keys(ids: list[str]) -> Any:
-            keys = [scalar(self._key(text)) for text in ids]
-            with acting_as(self.admin.current_account.username):
-                return run(keys)
+            keys = [self._key(text) for text in ids]
+            actor = self.admin.current_account.username
+            with acting_as(actor):
+                answer = run([scalar(key) for key in keys])
+            # Who deletes tells of each row by itself, if it could be deleted.
+            if name != "delete":
+                for key in keys:
+                    self.admin.audit.tell(
+                        name, actor, self.model.__name__, encode_key(key)
+                    )
+            return answer
 
         return with_keys
 
