@@ -12,6 +12,7 @@ from accel_integration._masking import Credentials, mask_url
 
 __all__ = [
     "PLACEHOLDER",
+    "USUAL_PORTS",
     "ApiHTTP",
     "ApiURL",
     "HTTPMethod",
@@ -22,7 +23,7 @@ __all__ = [
 
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
-USUAL_PORTS = {"http": ":80", "https": ":443"}
+USUAL_PORTS = {"http": 80, "https": 443}
 
 
 class HTTPMethod(StrEnum):
@@ -57,7 +58,7 @@ class ApiURL(ParseResult):
         As clients write it: in small letters, without the port that goes without saying.
         """
         host = self.netloc.rpartition("@")[2].lower()
-        host = host.removesuffix(USUAL_PORTS.get(self.scheme, ""))
+        host = host.removesuffix(f":{USUAL_PORTS.get(self.scheme)}")
         return f"{self.scheme}://{host}" if host else ""
 
     def geturl(self) -> str:

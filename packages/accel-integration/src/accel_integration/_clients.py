@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -28,7 +29,6 @@ class Unasked(float):
 USUAL_LIMIT = Unasked(5)
 
 
-KINDS = ("an async", "a sync")
 OTHER_KIND = (
     "Cannot call {0} endpoint by the client that was passed, {1} one, whose settings it "
     "would miss: make another instance of the declaration with {0} client for it."
@@ -40,6 +40,9 @@ class ClientPool:
 
     *source* is a client, which stays its owner's to close, or something that returns
     a client when it is called. Without one, httpx serves.
+
+    A client that an endpoint has closed is replaced, and so is one that belongs to
+    another process: two processes on one connection would read each other's answers.
     """
 
     def __init__(self, source: Any = None) -> None:
@@ -49,7 +52,8 @@ class ClientPool:
         self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = (
             weakref.WeakKeyDictionary()
         )
-        self._sync: Any = None
+        # By the process, since a fork leaves all of its parent's connections open.
+        self._sync: dict[int, Any] = {}
         self._given_async = self._given and is_async_client(source)
         if self._given:
             watch_client(source)
@@ -59,10 +63,16 @@ class ClientPool:
         if self._given_async:
             return self._source
         loop = asyncio.get_running_loop()
-        if (client := self._async.get(loop)) is None:
+        if not is_open(client := self._async.get(loop)):
             with self._lock:
+                self._forget_finished_loops()
                 client = self._async[loop] = self._new("AsyncClient", wants_async=True)
         return client
+
+    def _forget_finished_loops(self) -> None:
+        # Open connections know their loop, so that it would never be collected.
+        for loop in [loop for loop in self._async if loop.is_closed()]:
+            self._async.pop(loop, None)
 
     def open(self) -> None:
         """Make the client of the running loop, which takes its time, if it is ours."""
@@ -73,10 +83,12 @@ class ClientPool:
         """Return the client of sync endpoints, which threads may share."""
         if self._given and not self._given_async:
             return self._source
+        process = os.getpid()
         with self._lock:
-            if self._sync is None:
-                self._sync = self._new("Client", wants_async=False)
-            return self._sync
+            if not is_open(client := self._sync.get(process)):
+                client = self._new("Client", wants_async=False)
+                self._sync = {process: client}
+            return client
 
     async def aclose(self) -> None:
         """Close the clients that are ours: that of the running loop, and the sync one.
@@ -92,7 +104,7 @@ class ClientPool:
         """Close the client of sync endpoints, if it is ours."""
         # Closed outside of the lock, because that may take a while.
         with self._lock:
-            client, self._sync = self._sync, None
+            client = self._sync.pop(os.getpid(), None)
         if client is not None:
             client.close()
 
@@ -101,15 +113,27 @@ class ClientPool:
             client = self._source if self._given else self._source()
             if is_async_client(client) is wants_async:
                 return watch_client(client)
-            raise TypeError(OTHER_KIND.format(*KINDS[:: 1 if wants_async else -1]))
+            if wants_async:
+                raise TypeError(OTHER_KIND.format("an async", "a sync"))
+            raise TypeError(OTHER_KIND.format("a sync", "an async"))
         # Imported late, so that stability patterns alone never pay for it.
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx
 
-        return watch_client(getattr(httpx, kind)(timeout=USUAL_LIMIT))
+        # What one caller was sent is not for the next one to send back.
+        nothing_kept = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        client = getattr(httpx, kind)(timeout=USUAL_LIMIT, cookies=nothing_kept)
+        return watch_client(client)
 
 
 def _is_factory(source: Any) -> bool:
     return isinstance(source, type) or not hasattr(source, "request")
+
+
+def is_open(client: Any) -> bool:
+    """Tell whether *client*, or None, can make requests."""
+    return client is not None and getattr(client, "is_closed", False) is not True
 
 
 def is_async_client(client: Any) -> bool:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from accel_integration._api import USUAL_PORTS
 from accel_integration._events import (
     BreakerChanged,
     CallFinished,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["export_otel"]
 
 SCOPE = "accel_integration"
-PORTS = {"http": 80, "https": 443}
 
 
 def export_otel(
@@ -120,7 +120,7 @@ def event_attributes(event: Event) -> dict[str, Any]:
 def place_attributes(event: Event) -> dict[str, Any]:
     """Return which endpoint *event* is about, and where that is."""
     server = urlsplit(event.origin)
-    port = server.port or PORTS.get(server.scheme)
+    port = server.port or USUAL_PORTS.get(server.scheme)
     attributes: dict[str, Any] = {
         "accel.endpoint": event.endpoint,
         "server.address": server.hostname or "",

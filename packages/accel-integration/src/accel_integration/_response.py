@@ -38,7 +38,7 @@ FIRST_ERROR_STATUS = 400
 KILOBYTE = 1024
 SHOWN_ERRORS = 5
 # What the body of a response is, and what a method hands on without having looked at it.
-BODIES: frozenset[type] = frozenset({str, bytes, list, dict, type(None)})
+BODY_TYPES: frozenset[type] = frozenset({str, bytes, list, dict, type(None)})
 
 
 def adapter_for(annotation: Any) -> TypeAdapter[Any]:
@@ -114,7 +114,7 @@ class Received(NamedTuple):
 
     @classmethod
     def read(
-        cls, value: Any, exchange: Exchange, bodies: frozenset[type] = BODIES
+        cls, value: Any, exchange: Exchange, bodies: frozenset[type] = BODY_TYPES
     ) -> "Received":
         """Look at *value*, which is a response or what was made of one."""
         if not is_response(value):
@@ -219,7 +219,7 @@ class ResponseSchema:
             alt.status is None and alt.annotation not in (None, nothing)
             for alt in self.alternatives
         )
-        self._bodies = BODIES - {nothing} if finds else BODIES
+        self._bodies = BODY_TYPES - {nothing} if finds else BODY_TYPES
 
     def convert(
         self,
