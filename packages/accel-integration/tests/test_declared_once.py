@@ -209,6 +209,29 @@ def test_signature_stays_when_a_redirection_leads_away(library, auth):
     assert "x-signature" not in there.headers
 
 
+async def test_headers_that_a_function_makes_anew_stay_behind_too(library):
+    nonces = (f"nonce {number}" for number in range(9))
+    seen = []
+
+    class It(EndpointsDeclaration):
+        integration = IntegrationHTTP("It", headers=lambda _: {"x-nonce": next(nonces)})
+
+        @integration.endpoint("get", "/")
+        async def call(api: ApiHTTP) -> str:
+            return (await api.client.get(str(api.url), follow_redirects=True)).text
+
+    def handler(request):
+        seen.append(request.headers.get("x-nonce"))
+        if request.url.host == "it":
+            return library.Response(302, headers={"location": "http://elsewhere"})
+        return library.Response(200, text="here")
+
+    async with library.AsyncClient(transport=library.MockTransport(handler)) as client:
+        assert await It("http://it", client=client).call() == "here"
+
+    assert seen == ["nonce 0", None]
+
+
 @pytest.mark.parametrize(
     "base_url",
     [

@@ -87,14 +87,14 @@ class RequestExtras:
 class Preparation:
     """What one call adds to its requests, and takes back from those that lead away."""
 
-    __slots__ = ("_api", "_awaits", "_extras", "_signed")
+    __slots__ = ("_added", "_api", "_awaits", "_extras")
 
     def __init__(self, extras: RequestExtras, api: ApiHTTP, *, awaits: bool) -> None:
         self._extras = extras
         self._api = api
         self._awaits = awaits
-        # The headers that a function has set.
-        self._signed: dict[str, str] = {}
+        # All headers of all attempts: a function may make others for each request.
+        self._added: set[tuple[str, str]] = set()
 
     def __call__(self, request: Any) -> Coroutine[Any, Any, None] | None:
         """Prepare *request*; return what must be awaited for that, or None.
@@ -106,9 +106,10 @@ class Preparation:
             msg = "A sync endpoint cannot await its `auth=`: give it a sync function."
             raise TypeError(msg)
         wanted = self._extras.wanted(self._api.credentials)
+        before = dict(request.headers)
         if not leads_to(self._api.url, request.url):
             # A redirection may lead anywhere, and takes the headers along.
-            for name, value in (*wanted.items(), *self._signed.items()):
+            for name, value in (*wanted.items(), *self._added):
                 if request.headers.get(name) == value:
                     del request.headers[name]
             return None
@@ -117,7 +118,6 @@ class Preparation:
             # What every client says of itself was not meant by anybody.
             if present is None or present == "*/*" or present.startswith("python-"):
                 request.headers[name] = value
-        before = dict(request.headers)
         pending = self._extras.sign(request, self._api.credentials)
         if pending is not None:
             return self._when_signed(pending, request, before)
@@ -133,7 +133,7 @@ class Preparation:
     def _note(self, request: Any, before: dict[str, str]) -> None:
         for name, value in request.headers.items():
             if before.get(name) != value:
-                self._signed[name] = value
+                self._added.add((name, value))
 
 
 def with_credentials(sign: Callable[..., object]) -> Callable[[Any, Any], object]:
