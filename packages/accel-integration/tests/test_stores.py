@@ -416,6 +416,17 @@ async def test_isolation_holds_for_all_until_close(store):
     assert [await call() for call in calls] == ["ok", "ok"]
 
 
+async def test_isolation_may_be_ended_by_another_than_began_it(store):
+    first = sp.CircuitBreaker(key="api", store=store)
+    second = sp.CircuitBreaker(key="api", store=store)
+    calls = first(ok), second(ok)
+    await first.isolate()
+
+    await second.close()
+
+    assert [await call() for call in calls] == ["ok", "ok"]
+
+
 async def test_cancellation_gives_a_probe_back(store):
     breaker = sp.CircuitBreaker(1, 60, key="api", store=store)
     await attempts(breaker(down), 1)
@@ -724,8 +735,9 @@ def test_what_was_open_when_the_store_was_lost(clock, fail, refused):
         assert refusal_of(call) == refused
 
 
-def test_what_was_isolated_when_the_store_was_lost_stays_so(clock):
-    store = Remote(clock, refresh=1)
+@pytest.mark.parametrize("fail", ["local", "open", "closed"])
+def test_what_was_isolated_when_the_store_was_lost_stays_so(clock, fail):
+    store = Remote(clock, refresh=1, fail=fail)
     here, elsewhere = breaker_in(store), breaker_in(store)
     call = here(act)
     elsewhere(act)

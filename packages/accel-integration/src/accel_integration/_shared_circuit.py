@@ -204,13 +204,14 @@ class SharedCircuit:
 
     def _enter_alone(self) -> Ticket:
         """Go on without the store."""
+        # What people did by hand holds in every mode.
+        if self._verdict == ISOLATED:
+            raise self._refusal(None)
         if self._store.fail == "open":
             return Ticket()
         if self._store.fail == "closed":
             raise self._refusal(self._store.refresh, store_is_down=True)
-        # What was known to be open or isolated when the store was lost stays so.
-        if self._verdict == ISOLATED:
-            raise self._refusal(None)
+        # What was known to be open when the store was lost stays so.
         if self.clock() < self._open_until:
             raise self._refusal(self._open_until - self.clock())
         self._is_alone = True
@@ -283,11 +284,15 @@ class SharedCircuit:
 
     def _ask_force(self, isolated: int) -> Steps[None]:
         try:
-            self._learn((yield FORCE, (isolated,)))
+            answer = yield FORCE, (isolated,)
         except StoreDownError:
             # What people did by hand holds here, whatever was known before.
             self._verdict, self._open_until = CLOSED, UNKNOWN
             self._tell_change()
+        else:
+            # The store knows now, so that any process may close the circuit again.
+            self._local.close()
+            self._learn(answer)
 
     def _learn(self, answer: Answer) -> Answer:
         """Remember what the store says, and tell the listeners what has changed."""
