@@ -3,16 +3,18 @@
 import asyncio
 import contextvars
 import gc
+import json
 import pickle
 import subprocess
 import sys
 import weakref
+from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 import httpx
 import httpx2
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 import accel_integration
 from accel_integration import (
@@ -29,7 +31,9 @@ from accel_integration import (
     mask_url,
     sp,
 )
+from accel_integration._describe import entries_of, state_of
 from accel_integration._integration import endpoint_of
+from accel_integration._openapi import openapi_of
 from accel_integration.testing import Fault, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -376,7 +380,7 @@ async def test_validation_error_shows_where_but_not_what():
 async def test_future_annotations_see_the_class_and_the_function_around_it():
     module = """
 from __future__ import annotations
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 from accel_integration import *
 
 def make():
@@ -518,6 +522,18 @@ async def test_secrets_are_in_no_repr():
         assert secret not in shown.replace(f"'base_url': '{it.base_url}'", "")
 
 
+@dataclass
+class Login:
+    api_key: str
+    region: str = "before"
+
+
+class Settings(BaseModel):
+    password: str = ""
+    hidden: SecretStr | None = None
+    region: str = "before"
+
+
 @pytest.mark.parametrize(
     "credentials",
     [
@@ -526,8 +542,15 @@ async def test_secrets_are_in_no_repr():
         ("user", b"s3cr3t-key"),
         {"deep": [{"key": "s3cr3t-key"}]},
         SecretStr("s3cr3t-key"),
+        SecretBytes(b"s3cr3t-key"),
+        Login("s3cr3t-key"),
+        Settings(password="s3cr3t-key"),
+        Settings(hidden=SecretStr("s3cr3t-key")),
     ],
-    ids=["dict", "list", "bytes", "deep", "SecretStr"],
+    ids=[
+        *("dict", "list", "bytes", "deep", "SecretStr", "SecretBytes"),
+        *("dataclass", "settings", "settings with SecretStr"),
+    ],
 )
 async def test_secrets_are_found_in_credentials_of_any_shape(credentials):
     async def echo(api):
@@ -537,6 +560,45 @@ async def test_secrets_are_found_in_credentials_of_any_shape(credentials):
         await declare(User, echo)("http://a", credentials).call()
 
     assert caught.value.body == "before *** after"
+
+
+async def test_secrets_are_found_as_they_are_written_in_json():
+    password = 'p\\ss"wörd'
+    _, client = mocked({"you sent": password}, status=500)
+
+    async with declare(User)("http://a", {"PASSWORD": password}, client) as it:
+        with pytest.raises(ResponseStatusError) as caught:
+            await it.call()
+
+    assert caught.value.body == '{"you sent": "***"}'
+
+
+async def test_an_answer_that_shows_the_request_tells_nothing_of_its_login():
+    def echo(request):
+        shown = [request.headers[name] for name in ("authorization", "x-session")]
+        return httpx.Response(500, text=" and ".join(shown))
+
+    async def login(api):
+        return await api.client.get(
+            str(api.url), auth=("me", "pa55word"), headers={"x-session": "abcdef"}
+        )
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(echo))
+    async with client:
+        with pytest.raises(ResponseStatusError) as caught:
+            await declare(User, login)("http://a", client=client).call()
+
+    assert caught.value.body == "*** and ***"
+
+
+def test_secret_in_a_base_url_shows_nowhere():
+    it = declare(User)("http://it/bot123:abc", {"TOKEN": "123:abc"})
+    (entry,) = entries_of(it)
+
+    shown = json.dumps([repr(it), openapi_of(entry), state_of([entry])])
+
+    assert "http://it/bot***" in shown
+    assert "123:abc" not in shown
 
 
 def test_credentials_are_a_dict():

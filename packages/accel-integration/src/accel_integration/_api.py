@@ -8,7 +8,7 @@ from typing import Any, Self
 from urllib.parse import ParseResult, quote, urlparse
 
 from accel_integration._errors import RequestError
-from accel_integration._masking import Credentials, mask_url
+from accel_integration._masking import Credentials, mask_url, secrets_in
 
 __all__ = [
     "PLACEHOLDER",
@@ -110,7 +110,8 @@ class ApiHTTP:
         return self.url.origin
 
     def __repr__(self) -> str:
-        shown = (type(self).__name__, self.httpmethod, mask_url(self.url.geturl()))
+        url = mask_url(self.url.geturl(), secrets_in(self.credentials))
+        shown = (type(self).__name__, self.httpmethod, url)
         return f"<{' '.join(filter(None, shown))}>"
 
 

@@ -12,7 +12,7 @@ from accel_integration._integration import (
     EndpointsDeclaration,
     IntegrationHTTP,
 )
-from accel_integration._masking import mask_url
+from accel_integration._masking import mask_url, secrets_in
 from accel_integration._stats import EndpointStats
 
 __all__ = ["Entry", "Integrations", "entries_of", "state_of"]
@@ -44,8 +44,10 @@ class Entry:
 
     @property
     def base_url(self) -> str:
-        """Where it is reached, without a password."""
-        return mask_url(self.declaration.base_url) if self.declaration else ""
+        """Where it is reached, without secrets."""
+        if (it := self.declaration) is None:
+            return ""
+        return mask_url(it.base_url, secrets_in(it.credentials))
 
     @property
     def host(self) -> str:

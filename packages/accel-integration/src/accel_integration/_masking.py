@@ -1,6 +1,7 @@
 """Secrets, and how to show things without them."""
 
 import functools
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +18,14 @@ __all__ = ["Credentials", "is_secret_name", "mask_text", "mask_url", "secrets_in
 
 MASK = "***"
 quote_all = functools.partial(quote, safe="")
+# How a secret looks in a URL, and in JSON.
+FORMS = (
+    quote,
+    quote_all,
+    quote_plus,
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+)
 SHORTEST_SECRET = 4
 
 SECRET_NAME = re.compile(
@@ -43,8 +52,7 @@ class Credentials(dict[str, Any]):
 def secrets_in(credentials: object) -> list[str]:
     """Return the strings in *credentials*, the longest first."""
     found = {text for text in _strings_in(credentials) if len(text) >= SHORTEST_SECRET}
-    # In a URL they look otherwise.
-    quoted = {form(text) for text in found for form in (quote, quote_all, quote_plus)}
+    quoted = {form(text) for text in found for form in FORMS}
     return sorted(found | quoted, key=len, reverse=True)
 
 
@@ -60,7 +68,21 @@ def _strings_in(value: object) -> Iterable[str]:
         for item in value:
             yield from _strings_in(item)
     elif hasattr(value, "get_secret_value"):
-        yield str(value.get_secret_value())
+        yield from _strings_in(value.get_secret_value())
+    else:
+        yield from _strings_in(list(_secrets_of_settings(value)))
+
+
+def _secrets_of_settings(value: object) -> Iterable[object]:
+    """Return what is secret in an object with attributes, of which most are not."""
+    names: Iterable[str] = getattr(value, "__dict__", ()) or getattr(
+        value, "__slots__", ()
+    )
+    for name in names:
+        item = getattr(value, name, None)
+        is_text = isinstance(item, str | bytes) and is_secret_name(name)
+        if is_text or hasattr(item, "get_secret_value"):
+            yield item
 
 
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:

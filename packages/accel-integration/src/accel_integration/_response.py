@@ -21,7 +21,7 @@ from accel_integration._errors import (
     ResponseStatusError,
     ResponseValidationError,
 )
-from accel_integration._masking import mask_text, mask_url, secrets_in
+from accel_integration._masking import is_secret_name, mask_text, mask_url, secrets_in
 from accel_integration._outcome import parse_retry_after
 
 __all__ = [
@@ -179,6 +179,13 @@ def _type_name(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
+def secrets_sent(exchange: Exchange) -> list[str]:
+    """Return what was sent in headers that seem secret, such as a password in Base64."""
+    headers = exchange.request.headers.items() if exchange.request else ()
+    values = [value for name, value in headers if is_secret_name(name)]
+    return [*values, *(value.rpartition(" ")[2] for value in values)]
+
+
 class Place:
     """Where an answer comes from; it is masked only when an error tells of it."""
 
@@ -247,12 +254,12 @@ class ResponseSchema:
         try:
             found, errors = self._best(received)
         except RecursionError as exc:
-            raise self._error(received, place, [flaw_of(exc)]) from None
+            raise self._error(received, exchange, place, [flaw_of(exc)]) from None
         if found:
             return found[0]
         if received.flaw is not None:
             errors = [received.flaw]
-        raise self._error(received, place, errors) from None
+        raise self._error(received, exchange, place, errors) from None
 
     def _best(self, received: Received) -> tuple[list[Any], list[str]]:
         """Return what fits best, if anything does, and what is wrong with the rest."""
@@ -303,7 +310,7 @@ class ResponseSchema:
         if exchange.status is None or (text := text_of(exc)) is None:
             return None
         received = Received(text, exchange.status, exchange.retry_after)
-        return self._error(received, place, [flaw_of(exc)])
+        return self._error(received, exchange, place, [flaw_of(exc)])
 
     def _reasons(self, alternative: Alternative, exc: ValidationError) -> list[str]:
         """Return where and why *exc* was raised, without the values."""
@@ -317,9 +324,15 @@ class ResponseSchema:
         ]
 
     def _error(
-        self, received: Received, place: Place, errors: list[str]
+        self,
+        received: Received,
+        exchange: Exchange,
+        place: Place,
+        errors: list[str],
     ) -> ResponseError:
-        status, secrets = received.status, place.secrets
+        status = received.status
+        # Who fails may well show the request that it got.
+        secrets = secrets_in((place.credentials, secrets_sent(exchange)))
         # Masked before it is cut, so that no half of a secret is left at the end.
         body = mask_text(received.text(), secrets)[:KILOBYTE]
         declared = any(alt.status == status for alt in self.alternatives)
