@@ -704,6 +704,29 @@ def test_pipeline_calls_sync_functions():
 # Fusing and order ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_functions_of_a_pipeline_get_the_arguments_of_its_calls(is_async):
+    keys = []
+    pipeline = sp.pipeline(
+        sp.Fallback(lambda city, *, hour: f"no forecast for {city} at {hour}"),
+        sp.Timeout(5, abandon=True),
+        sp.Hedge(5),
+        sp.Throttling(key=lambda city, *, hour: keys.append((city, hour))),
+    )
+
+    def fail(city, *, hour):
+        raise ConnectionError
+
+    async def fail_async(city, *, hour):
+        raise ConnectionError
+
+    result = pipeline.call(fail_async if is_async else fail, "Oslo", hour=7)
+
+    answer = (await result) if is_async else result
+    assert answer == "no forecast for Oslo at 7"
+    assert keys == [("Oslo", 7)]
+
+
 async def test_stacked_decorators_become_one_function():
     @sp.Fallback("else")
     @sp.RetryPattern(2, 0)
@@ -786,12 +809,20 @@ async def test_partial_has_the_name_of_what_it_calls():
     assert breaker.at(fail).state == "open"
 
 
+def test_methods_of_builtins_are_decorated_too():
+    upper = sp.CircuitBreaker()(str.upper)
+
+    assert upper("a") == "A"
+
+
 def test_generators_are_refused():
     async def stream():
         yield 1
 
     with pytest.raises(TypeError, match="it is a generator"):
         sp.RetryPattern()(stream)
+    with pytest.raises(TypeError, match="it is a generator"):
+        sp.pipeline(sp.RetryPattern()).call(stream)
 
 
 @pytest.mark.parametrize("kind", [staticmethod, classmethod, property])

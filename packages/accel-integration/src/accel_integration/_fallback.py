@@ -83,7 +83,7 @@ class Fallback(Strategy):
         with weaver.block("try:"):
             body()
         with weaver.block(f"except {on} as exc:"):
-            weaver.line(f"r = {wait}{fallback}.reply(exc, args, kwargs)")
+            weaver.line(f"r = {wait}{fallback}.reply(exc, {weaver.arguments}, kwargs)")
 
     def reply(
         self, exc: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]

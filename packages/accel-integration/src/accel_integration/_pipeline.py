@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from accel_integration._strategy import Plan, Strategy, is_async, warn_of_doubts
+from accel_integration._strategy import (
+    Plan,
+    Strategy,
+    is_async,
+    refuse_others,
+    warn_of_doubts,
+)
 
 __all__ = ["Pipeline"]
 
@@ -40,11 +46,11 @@ class Pipeline:
 
     def call(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call *func* once under these strategies; await the result if it is async."""
+        refuse_others(func)
         wants_await = is_async(func)
         if (plan := self._plans.get(wants_await)) is None:
-            plan = Plan(
-                apply_async if wants_await else apply, self.strategies, self.name
-            )
+            caller = apply_async if wants_await else apply
+            plan = Plan(caller, self.strategies, self.name, takes_function=True)
             self._plans[wants_await] = plan
         result: R = plan.wrapper(func, *args, **kwargs)
         return result

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
+from accel_integration._annotations import name_of_type
 from accel_integration._context import Clock, Scope
 from accel_integration._events import Hub, Listener, Unsubscribe
 from accel_integration._parameters import name_or_none
@@ -123,14 +124,20 @@ def name_of(endpoint: str | Callable[..., Any]) -> str:
     while isinstance(target, functools.partial):
         target = inspect.unwrap(target.func)
     qualname = getattr(target, "__qualname__", type(target).__qualname__)
-    return f"{target.__module__}.{qualname}"
+    # Methods of builtins, such as `str.upper`, are of no module.
+    return f"{getattr(target, '__module__', None) or 'builtins'}.{qualname}"
 
 
 class Plan:
     """A function and the strategies around it, the outermost first."""
 
     def __init__(
-        self, func: Callable[..., Any], strategies: tuple[Strategy, ...], name: str = ""
+        self,
+        func: Callable[..., Any],
+        strategies: tuple[Strategy, ...],
+        name: str = "",
+        *,
+        takes_function: bool = False,
     ) -> None:
         refuse_others(func)
         self.func = func
@@ -139,6 +146,8 @@ class Plan:
         self.hub = Hub()
         self.is_async = is_async(func)
         self.takes_api = takes_api(func)
+        # Whether its first argument is what to call, of which nobody else is to know.
+        self._arguments = "args[1:]" if takes_function else "args"
         self._at_origin: dict[str, Callable[..., Any]] = {}
         # Where retries without a budget of their own find one, if they shall.
         self.budget_at: Callable[[str], Any] = no_budget
@@ -168,6 +177,7 @@ class Plan:
             is_async=self.is_async,
             is_native=inspect.iscoroutinefunction(func) or not self.is_async,
             has_deadline=self.takes_api,
+            arguments=self._arguments,
             budget=self.budget_at(scope.origin),
         )
         body = weaver.call_innermost
@@ -243,9 +253,7 @@ def takes_api(func: Callable[..., Any]) -> bool:
         return False
     if first is None:
         return False
-    kind = first.annotation
-    name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
-    return first.name == "api" or name.rpartition(".")[2] == "ApiHTTP"
+    return first.name == "api" or name_of_type(first.annotation) == "ApiHTTP"
 
 
 def refuse_others(func: Callable[..., Any]) -> None:

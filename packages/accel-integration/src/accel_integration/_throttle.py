@@ -101,7 +101,7 @@ class Throttling(StatefulStrategy[Throttle]):
                 "throttles", KeyedThrottles(self, self.key_of, weaver)
             )
             throttle = weaver.local("throttle")
-            weaver.line(f"{throttle} = {throttles}.of(args, kwargs)")
+            weaver.line(f"{throttle} = {throttles}.of({weaver.arguments}, kwargs)")
         if self.store is not None:
             check_store(self.store, weaver)
         acquire = "acquire" if weaver.is_async else "acquire_sync"

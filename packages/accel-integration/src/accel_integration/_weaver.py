@@ -38,12 +38,15 @@ class Weaver:
         is_async: bool,
         is_native: bool,
         has_deadline: bool,
+        arguments: str = "args",
         budget: Any = None,
     ) -> None:
         self.scope = scope
         self.hub = hub
         self.is_async = is_async
         self.has_deadline = has_deadline
+        # The positional arguments of the user, for functions that get those of a call.
+        self.arguments = arguments
         # What bounds retries that have no budget of their own.
         self.budget = budget
         self.wait = "await " if is_async else ""
