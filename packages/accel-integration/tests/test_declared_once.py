@@ -5,7 +5,7 @@ import base64
 import enum
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, BinaryIO
 
 import httpx
@@ -355,6 +355,13 @@ class Order(BaseModel):
     amount: int
 
 
+class IterationOrder(Order):
+    """Called like a stream, and none."""
+
+
+Names = Iterable[str] | None
+
+
 class Orders(EndpointsDeclaration):
     integration = IntegrationHTTP("Orders")
 
@@ -371,6 +378,10 @@ class Orders(EndpointsDeclaration):
         **more: int,
     ) -> list:
         return [number, rest, order, color, share, more, str(api.url)]
+
+    @integration.endpoint("get", "/iterations")
+    async def after(api: ApiHTTP, last: IterationOrder, names: Names = ()) -> list:
+        return [last, names]
 
     @integration.endpoint("post", "/upload")
     def upload(api: ApiHTTP, file: BinaryIO, chunks: Iterator[bytes]) -> list:
@@ -419,7 +430,14 @@ async def test_arguments_become_what_they_are_annotated_with():
     assert answer == [*expected, "http://orders.test/7"]
 
 
-def test_streams_and_files_are_handed_on_as_they_are():
+async def test_models_may_be_called_like_streams():
+    assert await orders.after({"amount": "9"}) == [IterationOrder(amount=9), ()]
+
+
+async def test_streams_and_files_are_handed_on_as_they_are():
+    names = ["a"]
+
+    assert (await orders.after(IterationOrder(amount=1), names))[1] is names
     assert orders.upload(io.BytesIO(b"a"), iter([b"b"])) == [b"a", b"b"]
 
 

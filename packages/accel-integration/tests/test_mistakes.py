@@ -1,5 +1,6 @@
 """Mistakes in declarations and calls: refused at once, with what would be right."""
 
+import enum
 from typing import Any
 
 import pytest
@@ -72,6 +73,19 @@ async def test_path_argument_that_leads_elsewhere_is_named(value):
         await remote.find(value)
 
     assert (e.value.endpoint, e.value.argument) == ("Remote: find", "x")
+
+
+async def test_path_argument_that_is_no_text_is_named():
+    with pytest.raises(RequestError, match=r"argument 'x'.*surrogates not allowed"):
+        await remote.find("\ud800")
+
+
+class Color(str, enum.Enum):  # noqa: UP042 - many are written so
+    red = "red"
+
+
+async def test_path_argument_of_an_enumeration_is_its_value():
+    assert await remote.find(Color.red) == "http://remote.test/a/red"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from enum import StrEnum
+from enum import Enum, StrEnum
 from functools import cached_property
 from typing import Any, Self
 from urllib.parse import ParseResult, quote, urlparse
@@ -148,13 +148,20 @@ def fill_path(path: str, arguments: dict[str, Any], endpoint: str) -> str:
     """Replace `{name}` in *path* by the argument of that name, quoted as one segment.
 
     Raises:
-        RequestError: An argument would lead to another path.
+        RequestError: An argument would lead to another path, or is no text.
     """
     # In a query, all of this is harmless.
-    for name in PLACEHOLDER.findall(path.partition("?")[0]):
+    in_path = PLACEHOLDER.findall(path.partition("?")[0])
+    texts = {}
+    for name in PLACEHOLDER.findall(path):
         value = arguments[name]
-        if value is None or str(value) in {"", ".", ".."}:
-            shown = value if value is None else str(value)
+        text = str(value.value if isinstance(value, Enum) else value)
+        if name in in_path and (value is None or text in {"", ".", ".."}):
+            shown = value if value is None else text
             reason = f"it must not be {shown!r}, since it is part of a path"
             raise RequestError(endpoint, name, [reason])
-    return PLACEHOLDER.sub(lambda m: quote(str(arguments[m[1]]), safe=""), path)
+        try:
+            texts[name] = quote(text, safe="")
+        except UnicodeEncodeError as exc:
+            raise RequestError(endpoint, name, [exc.reason]) from None
+    return PLACEHOLDER.sub(lambda m: texts[m[1]], path)

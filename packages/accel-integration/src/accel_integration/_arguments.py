@@ -7,19 +7,17 @@ from typing import Any, get_origin
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from accel_integration._annotations import members_of
 from accel_integration._errors import RequestError
 
 __all__ = ["ArgumentSchema"]
 
 # Whose validation would be lazy, or ask for a class that no file has.
-STREAMS = (
-    "Iter",
-    "AsyncIter",
-    "Generator",
-    "AsyncGenerator",
-    "IO",
-    "BinaryIO",
-    "TextIO",
+STREAMS = frozenset(
+    {
+        *("Iterable", "AsyncIterable", "Iterator", "AsyncIterator"),
+        *("Generator", "AsyncGenerator", "IO", "BinaryIO", "TextIO"),
+    }
 )
 
 
@@ -149,10 +147,14 @@ def _usual_calls(
 
 def _adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
     """Return what validates *annotation*, or None for what Pydantic does not know."""
-    kind = get_origin(annotation) or annotation
-    if annotation is Any or getattr(kind, "__name__", "").startswith(STREAMS):
+    if annotation is Any or any(map(_is_stream, members_of(annotation))):
         return None
     try:
         return TypeAdapter(annotation)
     except (PydanticSchemaGenerationError, PydanticUserError):
         return None
+
+
+def _is_stream(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    return getattr(kind, "__name__", "") in STREAMS
