@@ -918,6 +918,19 @@ def test_every_strategy_says_in_words_what_it_does():
     assert repr(sp.Timeout(3)) == "<Timeout: gives up after 3 s>"
 
 
+def test_unsubscribing_twice_leaves_the_same_listener_of_another():
+    strategy, heard = sp.Bulkhead(1), []
+    unsubscribe = strategy.subscribe(heard.append)
+    strategy.subscribe(heard.append)
+
+    unsubscribe()
+    unsubscribe()
+
+    with pytest.raises(BulkheadFullError):
+        strategy(strategy(lambda: None))()
+    assert len(heard) == 1
+
+
 async def test_failing_listener_is_logged_and_harms_nobody(caplog):
     retry = sp.RetryPattern(2, 0)
     heard = []

@@ -1,6 +1,7 @@
 """Events, and who listens to them."""
 
 import logging
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -108,30 +109,41 @@ class Hub:
     It is false while nobody listens, so that no event is built in vain.
     """
 
-    __slots__ = ("_listeners", "_parents")
+    __slots__ = ("__weakref__", "_followers", "_listeners", "_parents")
 
     def __init__(self, *parents: "Hub") -> None:
-        self._parents = list(parents)
+        self._parents = parents
+        self._followers: list[weakref.ref[Hub]] = []
         self._listeners: list[Listener] = []
 
     def __bool__(self) -> bool:
-        return bool(self._listeners) or any(self._parents)
+        return bool(self._listeners) or any(self._parents) or any(self._living())
 
     def subscribe(self, listener: Listener) -> Unsubscribe:
         """Call *listener* with every event; call the result to stop."""
         synchronous("listener", listener)
         self._listeners.append(listener)
+        # Emptied by the first call: a second one must not take another subscription.
+        mine = [listener]
 
         def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            if mine:
+                self._listeners.remove(mine.pop())
 
         return unsubscribe
 
     def forward_to(self, parent: "Hub") -> None:
-        """Pass every event on to *parent*."""
-        if parent not in self._parents:
-            self._parents.append(parent)
+        """Pass every event on to *parent* for as long as that lives.
+
+        Functions that come and go under one strategy must not add up in its hubs.
+        """
+        follower = weakref.ref(parent, self._followers.remove)
+        if follower not in self._followers:
+            self._followers.append(follower)
+
+    def _living(self) -> list["Hub"]:
+        followers = tuple(self._followers)
+        return [hub for follower in followers if (hub := follower()) is not None]
 
     def tell(self, kind: type[Event], scope: Scope, **details: Any) -> None:
         """Tell the listeners of an event of *kind* in *scope*, if there are any."""
@@ -146,5 +158,5 @@ class Hub:
                 listener(event)
             except Exception:
                 logger.exception("A listener of %r failed.", event.name)
-        for parent in self._parents:
+        for parent in (*self._parents, *self._living()):
             parent.emit(event)
