@@ -60,8 +60,11 @@ def status_of_result(result: object) -> int | None:
     return None if exchange is None else exchange.status
 
 
-def retry_after_of(outcome: object) -> float | None:
-    """Return for how many seconds the upstream asked to be left alone, if it did."""
+def retry_after_of(outcome: object, *, is_noted: bool) -> float | None:
+    """Return for how many seconds the upstream asked to be left alone, if it did.
+
+    An *outcome* that tells nothing of it is about the last response, if that *is_noted*.
+    """
     told = getattr(outcome, "retry_after", None)
     if isinstance(told, int | float):
         return float(told)
@@ -69,7 +72,7 @@ def retry_after_of(outcome: object) -> float | None:
     headers: Any = getattr(response, "headers", None)
     if headers is not None and hasattr(headers, "get"):
         return parse_retry_after(headers.get("retry-after"))
-    exchange = EXCHANGE.get()
+    exchange = EXCHANGE.get() if is_noted else None
     return None if exchange is None else parse_retry_after(exchange.retry_after)
 
 

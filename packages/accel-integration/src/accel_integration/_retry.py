@@ -261,7 +261,16 @@ def is_final(exc: Exception) -> bool:
 class Retrier:
     """A retry in one place: it decides, tells listeners, and waits."""
 
-    __slots__ = ("_name", "_store", "budget", "hub", "policy", "scope", "within")
+    __slots__ = (
+        "_is_noted",
+        "_name",
+        "_store",
+        "budget",
+        "hub",
+        "policy",
+        "scope",
+        "within",
+    )
 
     def __init__(
         self,
@@ -280,6 +289,9 @@ class Retrier:
         # One that is in no store takes no steps, whatever they would be taken on.
         self._store: Store = (budget and budget.store) or MemoryStore()
         self._name = budget.name if budget else ""
+        # Without statuses and outside of endpoints, which have an origin, the last
+        # response that was noted is that of another function.
+        self._is_noted = bool(policy.statuses or scope.origin)
 
     def after_error(self, exc: Exception, attempt: int, last: float) -> float | None:
         """Return the wait after *exc*, or None if it is to be raised as it is."""
@@ -349,7 +361,9 @@ class Retrier:
         if attempt >= policy.max_attempts:
             return 0.0, EXHAUSTED
         wait = policy.wait_before(attempt, last)
-        asked = retry_after_of(outcome) if policy.retry_after else None
+        asked = None
+        if policy.retry_after:
+            asked = retry_after_of(outcome, is_noted=self._is_noted)
         # Who is asked to wait longer than it can is better off with the failure now.
         if asked is not None:
             if asked > policy.max_delay:
