@@ -165,6 +165,27 @@ async def test_cancellation_is_never_retried():
     assert flaky.calls == 1
 
 
+async def test_usual_retry_tries_three_times_a_second_apart():
+    clock, flaky = FakeClock(), Flaky(9)
+
+    with pytest.raises(MaxRetriesExceededError, match="after 3 attempts"):
+        await sp.RetryPattern(clock=clock)(flaky)()
+
+    assert clock.sleeps == [1, 1]
+
+
+async def test_usual_retry_waits_for_a_minute_at_most():
+    clock = FakeClock()
+    reply = response(429, retry_after="61")
+
+    @sp.RetryPattern(statuses={429}, clock=clock)
+    async def fetch():
+        return reply
+
+    assert await fetch() is reply
+    assert clock.sleeps == []
+
+
 def test_no_attempts_at_all_is_refused():
     with pytest.raises(ValueError, match='"max_attempts" must be >= 1: 0'):
         sp.RetryPattern(0)
@@ -550,7 +571,8 @@ async def test_garbage_with_a_good_status_is_asked_for_again():
 
 
 @pytest.mark.parametrize(
-    ("status", "attempts"), [(400, 1), (404, 1), (408, 3), (429, 3), (500, 3)]
+    ("status", "attempts"),
+    [(399, 3), (400, 1), (404, 1), (499, 1), (500, 3), (408, 3), (425, 3), (429, 3)],
 )
 async def test_what_blames_the_request_is_not_asked_again(status, attempts):
     calls = []
