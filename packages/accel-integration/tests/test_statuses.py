@@ -86,7 +86,7 @@ def test_endpoint_waits_as_its_response_asked_whatever_it_makes_of_it(statuses):
         @slow.endpoint("get", "/")
         @sp.RetryPattern(2, 1, statuses=statuses, clock=clock)
         def ask(api: ApiHTTP) -> str:
-            if api.client.get(api.url).status_code == 429:
+            if api.client.get(str(api.url)).status_code == 429:
                 raise ConnectionError
             return "ok"
 
