@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from accel_integration import (
 pytestmark = pytest.mark.anyio
 
 DEEP = "[" * 100_000
+LONG_NUMBER = b"1" * 5_000
 
 
 class User(BaseModel):
@@ -161,7 +163,13 @@ async def test_statuses_decide_although_the_body_is_no_json(status, requests):
 @pytest.mark.parametrize("func", [body, whole])
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"<html>", "is no JSON"), (b'"\xff"', "is no JSON"), (DEEP, "nested too deeply")],
+    [
+        (b"<html>", "is no JSON"),
+        (b'"\xff"', "is no JSON"),
+        (DEEP, "nested too deeply"),
+        (LONG_NUMBER, "is no JSON"),
+    ],
+    ids=["html", "bytes", "deep", "long"],
 )
 async def test_a_body_that_nobody_can_read_is_no_error_of_ours(func, content, why):
     it, _ = served(dict[str, int], content, 200, func=func)
@@ -173,7 +181,33 @@ async def test_a_body_that_nobody_can_read_is_no_error_of_ours(func, content, wh
     assert 1 <= len(caught.value.body) <= 1024
 
 
-@pytest.mark.parametrize("content", [b"<html>", DEEP])
+@pytest.mark.parametrize("charset", ["hex", "idna", "undefined", "rot13", "x" * 99])
+async def test_a_charset_that_is_none_is_no_error_of_ours(charset):
+    async def odd(_api):
+        headers = {"content-type": f"text/html; charset={charset}"}
+        return httpx.Response(200, content=b"<html>", headers=headers)
+
+    it, _ = served(dict[str, int], b"", 200, func=odd)
+
+    with pytest.raises(ResponseValidationError, match="is no JSON") as caught:
+        await it.call()
+
+    assert caught.value.body == "<html>"
+
+
+async def test_names_of_fields_write_no_lines_of_their_own_into_a_log():
+    content = json.dumps({"a\nERROR it was you": "x", "b" * 9_000: "x"})
+    it, _ = served(dict[str, int], content, 200)
+
+    with pytest.raises(ResponseValidationError) as caught:
+        await it.call()
+
+    assert r"schema: a\nERROR it was you: Input should" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize("content", [b"<html>", DEEP, LONG_NUMBER])
 async def test_a_circuit_opens_for_garbage(content):
     patterns = [sp.CircuitBreaker(2, 30)]
     it, _ = served(dict[str, int], content, 200, func=body, patterns=patterns)
@@ -194,6 +228,18 @@ async def test_mistakes_of_the_method_itself_stay_what_they_are():
     async def misread(_api):
         return json.loads("no answer of anybody")
 
+    def mistake():
+        raise ValueError
+
+    named_alike = FunctionType(mistake.__code__, {"__name__": "jsonapi.client"})
+
+    async def mistaken(api):
+        await whole(api)
+        return named_alike()
+
+    it, _ = served(dict[str, int], b"{}", 200, func=mistaken)
+    with pytest.raises(ValueError, match=r"^$"):
+        await it.call()
     it, _ = served(dict[str, int], b"{}", 200, func=endless)
     with pytest.raises(RecursionError):
         await it.call()

@@ -9,6 +9,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from accel_integration._annotations import members_of
 from accel_integration._errors import RequestError
+from accel_integration._masking import one_line
 
 __all__ = ["ArgumentSchema"]
 
@@ -43,7 +44,9 @@ class Argument:
                 include_input=False, include_url=False, include_context=False
             )
             places = [(".".join(map(str, e["loc"])), e["msg"]) for e in errors]
-            reasons = [f"{place}: {why}" if place else why for place, why in places]
+            reasons = [
+                one_line(f"{place}: {why}" if place else why) for place, why in places
+            ]
             raise RequestError(endpoint, self.name, reasons) from None
 
 

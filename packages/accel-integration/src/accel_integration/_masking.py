@@ -14,7 +14,14 @@ from urllib.parse import (
     urlunsplit,
 )
 
-__all__ = ["Credentials", "is_secret_name", "mask_text", "mask_url", "secrets_in"]
+__all__ = [
+    "Credentials",
+    "is_secret_name",
+    "mask_text",
+    "mask_url",
+    "one_line",
+    "secrets_in",
+]
 
 MASK = "***"
 quote_all = functools.partial(quote, safe="")
@@ -27,6 +34,7 @@ FORMS = (
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
 )
 SHORTEST_SECRET = 4
+LONGEST_LINE = 500
 
 SECRET_NAME = re.compile(
     r"api.?key|auth|code|cookie|credential|key$|pass(word|wd)?|pwd|secret|session"
@@ -90,6 +98,12 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text
+
+
+def one_line(text: str) -> str:
+    """Return *text* from outside as what a log shows in one line of bearable length."""
+    shown = text if text.isprintable() else ascii(text)[1:-1]
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}..."
 
 
 def mask_url(url: str, secrets: Iterable[str] = ()) -> str:

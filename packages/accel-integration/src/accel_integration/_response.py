@@ -21,7 +21,13 @@ from accel_integration._errors import (
     ResponseStatusError,
     ResponseValidationError,
 )
-from accel_integration._masking import is_secret_name, mask_text, mask_url, secrets_in
+from accel_integration._masking import (
+    is_secret_name,
+    mask_text,
+    mask_url,
+    one_line,
+    secrets_in,
+)
 from accel_integration._outcome import parse_retry_after
 
 __all__ = [
@@ -51,7 +57,8 @@ def adapter_for(annotation: Any) -> TypeAdapter[Any]:
 
 
 # What comes of reading a body that is no JSON, or none that anybody could mean.
-UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError, RecursionError)
+# A number of more digits than Python reads is only a ValueError.
+UNREADABLE = (ValueError, RecursionError)
 
 
 class Fit(NamedTuple):
@@ -125,7 +132,7 @@ class Received(NamedTuple):
         try:
             data = value.json() if value.content else None
         except (ValueError, RecursionError) as exc:
-            data, flaw = value.text, flaw_of(exc)
+            data, flaw = text_in(value), flaw_of(exc)
         retry_after = value.headers.get("retry-after")
         return cls(data, value.status_code, retry_after, flaw=flaw)
 
@@ -146,6 +153,14 @@ class Received(NamedTuple):
             return _type_name(self.data)
 
 
+def text_in(response: Any) -> str:
+    """Return the body of *response*, whatever it says of its charset."""
+    try:
+        return str(response.text)
+    except Exception:  # noqa: BLE001 - it may name any codec, which may raise anything
+        return str(response.content, errors="replace")
+
+
 def text_of(exc: Exception) -> str | bytes | None:
     """Return the JSON that could not be read, or None if *exc* is about nothing such."""
     if isinstance(exc, json.JSONDecodeError):
@@ -153,8 +168,9 @@ def text_of(exc: Exception) -> str | bytes | None:
     frame, traceback = None, exc.__traceback__
     while traceback is not None:
         frame, traceback = traceback.tb_frame, traceback.tb_next
-    # Elsewhere, these two may well be mistakes of ours.
-    if frame is None or not frame.f_globals.get("__name__", "").startswith("json"):
+    # Elsewhere, these may well be mistakes of ours.
+    home = "" if frame is None else frame.f_globals.get("__name__", "")
+    if frame is None or home.partition(".")[0] != "json":
         return None
     if isinstance(exc, UnicodeDecodeError):
         return exc.object
@@ -350,7 +366,8 @@ class ResponseSchema:
             url=place.url,
             status=status,
             body=body,
-            errors=[mask_text(error, secrets) for error in errors],
+            # Names of fields are the other side's, too.
+            errors=[one_line(mask_text(error, secrets)) for error in errors],
         )
 
 
