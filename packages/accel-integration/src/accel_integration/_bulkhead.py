@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from accel_integration._context import Scope, Seconds, time_left
 from accel_integration._errors import BulkheadFullError
@@ -100,17 +101,13 @@ class BulkheadState:
         waiter = self._take_or_queue(lambda: loop.call_soon_threadsafe(event.set))
         if waiter is None:
             return
-        try:
-            async with asyncio.timeout(self._policy.max_wait):
-                await event.wait()
-        except TimeoutError:
-            # A place may have been handed over between the timer and this line.
-            self._give_up(waiter)
-        except BaseException:
-            # It was given a place that it will never use: the next one shall have it.
-            if not self._forget(waiter):
-                self.leave()
-            raise
+        with self._cared_for(waiter):
+            try:
+                async with asyncio.timeout(self._policy.max_wait):
+                    await event.wait()
+            except TimeoutError:
+                # A place may have been handed over between the timer and this line.
+                self._give_up(waiter)
 
     def enter_sync(self) -> None:
         """Take a place, wait for one in a thread, or refuse the call."""
@@ -120,20 +117,45 @@ class BulkheadState:
         longest = (
             self._policy.max_wait if left is None else min(self._policy.max_wait, left)
         )
-        if waiter is not None and not event.wait(longest):
-            self._give_up(waiter)
+        if waiter is None:
+            return
+        with self._cared_for(waiter):
+            if not event.wait(longest):
+                self._give_up(waiter)
 
     def leave(self) -> None:
         """Leave a place, to whoever waits longest or to nobody."""
+        while (waiter := self._hand_over()) is not None:
+            # Outside of the lock, since it runs code of the event loop.
+            try:
+                waiter.wake()
+            except RuntimeError:
+                # Its loop was closed while it waited: the next one shall have the place.
+                waiter.has_place = False
+            else:
+                return
+
+    def _hand_over(self) -> Waiter | None:
+        """Give a place to whoever waits longest; return them, or None if nobody does."""
         with self._lock:
             if not self.waiting:
                 self.active -= 1
-                return
+                return None
             # The place goes from hand to hand, so that a newcomer cannot snatch it.
             waiter = self.waiting.popleft()
             waiter.has_place = True
-        # Outside of the lock, since it runs code of the event loop.
-        waiter.wake()
+            return waiter
+
+    @contextmanager
+    def _cared_for(self, waiter: Waiter) -> Iterator[None]:
+        """Leave no place behind if *waiter* is cancelled, or interrupted by a signal."""
+        try:
+            yield
+        except BaseException:
+            # It was given a place that it will never use: the next one shall have it.
+            if not self._forget(waiter):
+                self.leave()
+            raise
 
     def _take_or_queue(self, wake: Callable[[], object]) -> Waiter | None:
         policy = self._policy
@@ -158,12 +180,11 @@ class BulkheadState:
             raise self._refusal()
 
     def _forget(self, waiter: Waiter) -> bool:
-        """Take *waiter* out of the queue; tell whether it was still in it."""
+        """Take *waiter* out of the queue; tell whether it has no place."""
         with self._lock:
-            if waiter.has_place:
-                return False
-            self.waiting.remove(waiter)
-            return True
+            if waiter in self.waiting:
+                self.waiting.remove(waiter)
+            return not waiter.has_place
 
     def _refusal(self) -> BulkheadFullError:
         scope = self._scope
