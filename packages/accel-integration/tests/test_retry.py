@@ -233,6 +233,18 @@ async def test_statuses_filter_exceptions_about_a_status():
     assert len(calls) == 1
 
 
+async def test_exceptions_about_a_status_that_is_named_are_retried():
+    replies = iter([response(503), response(200)])
+
+    @sp.RetryPattern(3, 0, statuses={503})
+    async def fetch():
+        reply = next(replies)
+        reply.request = httpx.Request("GET", "http://x")
+        return reply.raise_for_status()
+
+    assert (await fetch()).status_code == 200
+
+
 async def test_retry_after_is_honoured_in_seconds():
     clock = FakeClock()
     replies = iter([response(429, retry_after="7"), response(200)])
@@ -552,6 +564,42 @@ async def test_does_not_wait_beyond_a_limit_that_is_no_deadline_yet():
         await fails_without_having_waited()
 
     assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+async def test_of_several_limits_around_it_the_nearest_counts():
+    @sp.Timeout(50)
+    @sp.Timeout(20)
+    @sp.RetryPattern(3, backoff=lambda attempt: 30)
+    async def fails_without_having_waited():
+        raise ConnectionError
+
+    with pytest.raises(MaxRetriesExceededError, match="deadline"):
+        await fails_without_having_waited()
+
+
+@pytest.mark.parametrize(
+    ("options", "shortest"),
+    [
+        ({"delay": 4}, 4),
+        ({"delay": 4, "backoff": "linear"}, 4),
+        ({"delay": 4, "backoff": "exponential"}, 4),
+        ({"delay": 40, "max_delay": 4}, 4),
+        ({"delay": 4, "jitter": "equal"}, 2),
+        ({"delay": 4, "jitter": "decorrelated"}, 4),
+        ({"delay": 4, "jitter": "full"}, 0),
+        ({"delay": 4, "backoff": lambda _: 4}, 0),
+    ],
+)
+def test_timeout_is_doubted_only_if_it_surely_ends_before_the_first_pause(
+    options, shortest
+):
+    retry = sp.RetryPattern(**options)
+
+    def doubts_of(seconds):
+        return sp.Timeout(seconds).doubts(retry)
+
+    assert doubts_of(shortest + 0.1) is None
+    assert shortest == 0 or "nothing is ever retried" in doubts_of(shortest)
 
 
 async def test_garbage_with_a_good_status_is_asked_for_again():
