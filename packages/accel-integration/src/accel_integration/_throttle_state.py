@@ -85,8 +85,12 @@ class ThrottleState:
         if left is not None and wait > left:
             self.give_back(mark)
             raise self.refusal(wait)
-        if wait:
-            getattr(self.clock, "sleep_sync", time.sleep)(wait)
+        try:
+            if wait:
+                getattr(self.clock, "sleep_sync", time.sleep)(wait)
+        except BaseException:  # A signal, such as one that ends the job of a worker.
+            self.give_back(mark)
+            raise
 
     def refusal(self, wait: float, *, store_is_down: bool = False) -> ThrottlingError:
         """Tell the listeners, and return what to raise."""

@@ -1,0 +1,79 @@
+"""Calls that are interrupted, dropped or cancelled anywhere leave nothing behind."""
+
+import asyncio
+import threading
+
+import pytest
+
+from accel_integration import sp
+from accel_integration.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+class TimeLimitError(Exception):
+    """What a worker raises in a job that takes too long, out of a signal handler."""
+
+
+def test_thread_that_is_interrupted_while_it_waits_leaves_no_place_behind(monkeypatch):
+    class InterruptedEvent(threading.Event):
+        def wait(self, timeout=None):
+            raise TimeLimitError
+
+    bulkhead = sp.Bulkhead(1, max_wait=60)
+
+    @bulkhead
+    def call(inner):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "Event", InterruptedEvent)
+            return inner()
+
+    with pytest.raises(TimeLimitError):
+        call(lambda: call(None))
+
+    state = bulkhead.at(call)
+    assert (state.active, len(state.waiting)) == (0, 0)
+
+
+def test_thread_that_is_interrupted_while_it_waits_gives_its_turn_back():
+    class InterruptedClock(FakeClock):
+        def sleep_sync(self, seconds):
+            raise TimeLimitError
+
+    throttling = sp.Throttling(1, max_wait=60, clock=InterruptedClock())
+    call = throttling(lambda: "ok")
+    call()
+    before = throttling.at(call).tat
+
+    with pytest.raises(TimeLimitError):
+        call()
+
+    assert throttling.at(call).tat == before
+
+
+def test_place_is_not_given_to_a_call_whose_loop_was_closed():
+    bulkhead = sp.Bulkhead(1, max_wait=60)
+
+    @bulkhead
+    async def call(gate):
+        await gate.wait()
+        return "ok"
+
+    gone, loop = asyncio.new_event_loop(), asyncio.new_event_loop()
+    gate = asyncio.Event()
+    holder = loop.create_task(call(gate))
+    loop.run_until_complete(asyncio.sleep(0))
+    waiter = call(gate)
+    task = gone.create_task(waiter)
+    gone.run_until_complete(asyncio.sleep(0))
+    gone.close()
+
+    gate.set()
+    result = loop.run_until_complete(holder)
+    waiter.close()
+    task._log_destroy_pending = False
+
+    assert result == "ok"
+    assert bulkhead.at(call).active == 0
+    assert loop.run_until_complete(call(gate)) == "ok"
+    loop.close()
