@@ -163,6 +163,7 @@ async def asynchronous(*args):
         (sp.RetryPattern, "retry_if"),
         (sp.RetryPattern, "backoff"),
         (sp.Throttling, "key"),
+        (sp.Chaos, "enabled"),
     ],
 )
 def test_function_that_nobody_would_await_is_refused(strategy, name):

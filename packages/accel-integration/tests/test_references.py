@@ -1,6 +1,10 @@
 """Nothing holds on to functions, contexts and exceptions that are over."""
 
+import asyncio
+import contextlib
+import contextvars
 import gc
+import traceback
 import weakref
 
 import pytest
@@ -34,3 +38,41 @@ def test_functions_decorated_while_running_do_not_add_up_in_a_strategy():
     assert len(hub._followers) == 1
     breaker.isolate()
     assert [event.new for event in heard] == ["isolated"]
+
+
+def test_injected_error_does_not_keep_the_frames_of_all_calls():
+    chaos = sp.Chaos(error_rate=1, error=ConnectionError("injected"))
+    call = chaos(print)
+
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(ConnectionError, match="injected") as caught:
+            call()
+        lengths.append(len(traceback.extract_tb(caught.tb)))
+
+    assert lengths == lengths[:1] * 3
+
+
+class Big:
+    """Something that is not to be kept."""
+
+
+async def test_short_call_beside_a_long_one_keeps_nothing_of_its_context():
+    variable = contextvars.ContextVar("variable")
+    call = sp.Timeout(60)(asyncio.sleep)
+
+    async def short():
+        variable.set(big := Big())
+        await call(0)
+        return weakref.ref(big)
+
+    long = asyncio.create_task(call(60))
+    await asyncio.sleep(0)
+    big = await asyncio.create_task(short())
+    await asyncio.sleep(0)  # The loop has just held the task that is done.
+    gc.collect()
+
+    assert big() is None
+    long.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await long

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from accel_integration._context import Clock, Seconds, time_left
-from accel_integration._parameters import not_negative, share
+from accel_integration._parameters import not_negative, share, synchronous
 from accel_integration._strategy import RANDOM, Strategy
 from accel_integration._weaver import Body, Weaver
 
@@ -46,6 +46,7 @@ class Chaos(Strategy):
         )
         self.latency_rate = share("latency_rate", latency_rate, may_be_zero=True)
         self.latency = not_negative("latency", latency)
+        synchronous("enabled", enabled)
         self.enabled = enabled
         self.rng = rng or RANDOM
 
@@ -96,4 +97,6 @@ class Chaos(Strategy):
 
     def _strike(self) -> None:
         if self._is_enabled() and self.rng.random() < self.error_rate:
-            raise self.error
+            error = self.error
+            # One that was raised before would keep the frames of every call.
+            raise error if isinstance(error, type) else error.with_traceback(None)

@@ -226,6 +226,8 @@ class Lane:
         if (token := entry.token) is None:
             withdraw(entry)
             return
+        # It knows the context of its call, and stays in the queue behind longer ones.
+        entry.token = None
         try:
             DEADLINE.reset(token)
         except ValueError:
