@@ -3,24 +3,27 @@
 import base64
 import datetime as dt
 import json
+import math
+import os
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
 import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from accel_integration import (
     ApiHTTP,
     EndpointsDeclaration,
     HTTPMethod,
     IntegrationHTTP,
+    called_by,
     docintegration,
     sp,
 )
@@ -338,6 +341,57 @@ def test_openapi_documents_are_valid(declaration):
     validate(document, cls=OpenAPIV31SpecValidator)
 
 
+def test_models_of_one_name_are_kept_apart():
+    One = create_model("Answer", a=(int, ...))
+    Other = create_model("Answer", b=(int, ...))
+
+    class Two(EndpointsDeclaration):
+        integration = IntegrationHTTP("Two")
+
+        @integration.endpoint("get", "/first")
+        async def first(api: ApiHTTP) -> One: ...
+
+        @integration.endpoint("get", "/second")
+        async def second(api: ApiHTTP) -> list[Other]: ...
+
+    (entry,) = entries_of(Two)
+
+    schemas = openapi_of(entry)["components"]["schemas"]
+
+    assert [list(schema["properties"]) for schema in schemas.values()] == [["a"], ["b"]]
+
+
+class Unbounded(BaseModel):
+    limit: float = math.inf
+    share: Annotated[float, Field(ge=-math.inf, le=1)]
+
+
+async def test_documents_hold_no_number_that_json_has_not():
+    class It(EndpointsDeclaration):
+        integration = IntegrationHTTP("It")
+
+        @integration.endpoint("get", "/")
+        async def it(api: ApiHTTP) -> Unbounded: ...
+
+    (entry,) = entries_of(It)
+
+    text = json.dumps(openapi_of(entry), allow_nan=False)
+
+    properties = json.loads(text)["components"]["schemas"]["Unbounded"]["properties"]
+    assert properties["limit"] == {"title": "Limit", "type": "number"}
+    assert properties["share"] == {"title": "Share", "type": "number", "maximum": 1}
+
+
+async def test_page_survives_routes_that_are_no_text(web, payments):
+    with called_by(lambda: "GET /\ud800"):
+        await payments.charge(1)
+
+    response = await web.get("/")
+
+    assert response.status_code == 200
+    assert "GET /?" in response.text
+
+
 async def test_openapi_knows_a_query_in_a_path():
     (entry,) = entries_of(Everything)
 
@@ -437,16 +491,22 @@ everything = [weather, Weather]
 """
 
 
-def run(*args, cwd, stdin=None):
-    command = [sys.executable, "-m", "accel_integration", *args]
+def run(*args, cwd, stdin=None, **variables):
     return subprocess.run(
-        command, cwd=cwd, input=stdin, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "accel_integration", *args],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, **variables},
+        check=False,
     )
 
 
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "weather.py").write_text(MODULE)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
     return tmp_path
 
 
@@ -477,6 +537,23 @@ def test_py2dantic_command_reads_a_file_or_the_standard_input(project):
     assert "class RootModel(BaseModel):" in from_stdin.stdout
 
 
+def test_pages_are_utf_8_wherever_they_are_written(project):
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+
+    page = run("docs", "weather:weather", "--title", "Été", cwd=project, **ascii_only)
+    models = run("py2dantic", "-", cwd=project, stdin='{"été": 1}', **ascii_only)
+
+    assert "<h1>Été</h1>" in page.stdout
+    assert "été: int" in models.stdout
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_py2dantic_command_reads_what_other_systems_write(project, encoding):
+    (project / "data.json").write_text('{"été": 1}', encoding)
+
+    assert "été: int" in run("py2dantic", "data.json", cwd=project).stdout
+
+
 def test_py2dantic_command_merges_several_examples(project):
     (project / "one.json").write_text('{"a": 1, "b": "x"}')
 
@@ -494,6 +571,7 @@ def test_py2dantic_command_merges_several_examples(project):
         (("docs", "weather:nothing"), "has no attribute 'nothing'"),
         (("docs", "weather:Any"), "is not an `EndpointsDeclaration`"),
         (("py2dantic", "missing.json"), "No such file"),
+        (("py2dantic", "deep.json"), "RecursionError: "),
     ],
 )
 def test_commands_explain_what_is_wrong(project, args, message):

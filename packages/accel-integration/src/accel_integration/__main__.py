@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,16 @@ from accel_integration._page import Links, render_page
 from accel_integration._py2dantic import generate_pydantic_models
 
 __all__ = ["main"]
+
+# What needs no traceback: what was asked for is not there, or is none of what is meant.
+UNDERSTOOD = (
+    AttributeError,
+    ImportError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def load(target: str) -> Integrations:
@@ -50,9 +61,10 @@ def py2dantic(args: argparse.Namespace) -> str:
     )
 
 
-def read(name: str) -> str:
+def read(name: str) -> bytes:
     """Return what is in the file *name*, or in the standard input if it is -."""
-    return sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    # As bytes: JSON says itself how it is written, whatever this machine would guess.
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,9 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         text = args.run(args)
-    except (AttributeError, ImportError, OSError, TypeError, ValueError) as exc:
+    except UNDERSTOOD as exc:
         print(f"{type(exc).__name__}: {exc}", file=sys.stderr)  # noqa: T201 - a command
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):  # The page says that it is UTF-8.
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     sys.stdout.write(text)
     return 0
 

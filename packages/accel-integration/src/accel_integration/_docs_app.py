@@ -84,7 +84,8 @@ async def respond(
     send: Send, status: HTTPStatus, kind: str, text: str, *, with_body: bool
 ) -> None:
     """Send a whole response."""
-    body = text.encode()
+    # Half of a surrogate pair, in the name of a route, must not take the page away.
+    body = text.encode(errors="replace")
     headers = {**HEADERS, "content-type": kind, "content-length": str(len(body))}
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = "GET, HEAD"

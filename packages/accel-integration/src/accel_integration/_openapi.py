@@ -1,5 +1,6 @@
 """Integrations as OpenAPI documents."""
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -27,25 +28,48 @@ class Schemas:
             for hint in hints_of(endpoint):
                 self._add(hint, adapters)
         schemas, shared = TypeAdapter.json_schemas(adapters, ref_template=REF)
-        self._schemas = {key: schema for (key, _), schema in schemas.items()}
-        self.definitions: dict[str, Any] = shared.get("$defs", {})
+        self._schemas = {key: finite(schema) for (key, _), schema in schemas.items()}
+        self.definitions: dict[str, Any] = finite(shared.get("$defs", {}))
 
     def _add(
         self, hint: Any, adapters: list[tuple[str, Any, TypeAdapter[Any]]]
     ) -> None:
-        if repr(hint) in self._keys:
+        if key_of(hint) in self._keys:
             return
         adapter = adapter_for(hint)
         try:
             adapter.json_schema()
         except PydanticUserError:  # It has no counterpart in JSON.
             return
-        key = self._keys[repr(hint)] = f"k{len(self._keys)}"
+        key = self._keys[key_of(hint)] = f"k{len(self._keys)}"
         adapters.append((key, "validation", adapter))
 
     def of(self, hint: Any) -> dict[str, Any]:
         """Return the schema of *hint*, which may be anything if it is unknown."""
-        return self._schemas.get(self._keys.get(repr(hint), ""), {})
+        return self._schemas.get(self._keys.get(key_of(hint), ""), {})
+
+
+def finite(schema: Any) -> Any:
+    """Return *schema* without defaults and bounds that JSON has no number for."""
+    if isinstance(schema, list):
+        return [finite(item) for item in schema if is_finite(item)]
+    if isinstance(schema, dict):
+        return {key: finite(item) for key, item in schema.items() if is_finite(item)}
+    return schema
+
+
+def is_finite(value: object) -> bool:
+    """Tell whether *value* is anything but an infinite number, or none at all."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def key_of(hint: Any) -> Any:
+    """Return what tells *hint* from others: itself, or its text if it has no hash."""
+    try:
+        hash(hint)
+    except TypeError:
+        return repr(hint)
+    return hint
 
 
 def hints_of(endpoint: Endpoint) -> Iterable[Any]:
