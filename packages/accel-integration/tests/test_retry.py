@@ -192,9 +192,9 @@ def test_no_attempts_at_all_is_refused():
 
 
 async def test_retry_if_looks_at_the_result():
-    answers = iter(["busy", "busy", "done"])
+    answers = iter(["busy", "busy", "done", "asked too often"])
 
-    @sp.RetryPattern(3, 0, retry_if=lambda answer: answer == "busy")
+    @sp.RetryPattern(4, 0, retry_if=lambda answer: answer == "busy")
     async def poll():
         return next(answers)
 
@@ -554,9 +554,10 @@ async def test_spent_budget_says_so():
         await call()
 
 
-async def test_does_not_wait_beyond_a_limit_that_is_no_deadline_yet():
+@pytest.mark.parametrize("pause", [30, 40])
+async def test_does_not_wait_beyond_a_limit_that_is_no_deadline_yet(pause):
     @sp.Timeout(30)
-    @sp.RetryPattern(3, backoff=lambda attempt: 40)
+    @sp.RetryPattern(3, backoff=lambda attempt: pause)
     async def fails_without_having_waited():
         raise ConnectionError("the real failure")
 
@@ -564,6 +565,23 @@ async def test_does_not_wait_beyond_a_limit_that_is_no_deadline_yet():
         await fails_without_having_waited()
 
     assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+def test_does_not_wait_beyond_the_deadline_of_the_function_that_calls_it():
+    clock = FakeClock()
+
+    @sp.RetryPattern(3, 40, clock=clock)
+    def down():
+        raise ConnectionError
+
+    @sp.Timeout(30)
+    def call():
+        down()
+
+    with pytest.raises(MaxRetriesExceededError, match="deadline"):
+        call()
+
+    assert clock.sleeps == []
 
 
 async def test_of_several_limits_around_it_the_nearest_counts():

@@ -24,7 +24,13 @@ def apart():
 def client_of(*responses):
     """A client that the strategies watch, and what it is answered."""
     left = iter(responses)
-    transport = httpx.MockTransport(lambda _request: next(left))
+
+    def answer(_request):
+        if isinstance(response := next(left), Exception):
+            raise response
+        return response
+
+    transport = httpx.MockTransport(answer)
     return watch_client(httpx.Client(transport=transport))
 
 
@@ -94,3 +100,33 @@ def test_endpoint_waits_as_its_response_asked_whatever_it_makes_of_it(statuses):
 
     assert Slow("http://host", client=client).ask() == "ok"
     assert clock.sleeps == [50]
+
+
+def test_wait_that_one_attempt_was_asked_for_is_not_for_the_next_one():
+    clock, flaky = FakeClock(), IntegrationHTTP("Flaky")
+    busy = httpx.Response(503, headers={"retry-after": "50"})
+
+    class Flaky(EndpointsDeclaration):
+        integration = flaky
+
+        @flaky.endpoint("get", "/")
+        @sp.RetryPattern(3, 1, statuses={503}, clock=clock)
+        def ask(api: ApiHTTP) -> str:
+            return api.client.get(str(api.url)).text
+
+    client = client_of(busy, httpx.ConnectError("gone"), httpx.Response(200, text="ok"))
+
+    assert Flaky("http://host", client=client).ask() == "ok"
+    assert clock.sleeps == [50, 1]
+
+
+def test_status_of_one_attempt_is_not_that_of_the_next_one(apart):
+    clock, outcomes = FakeClock(), iter([True, False])
+    client = client_of(httpx.Response(503, text="busy"))
+
+    @sp.RetryPattern(3, 1, statuses={503}, clock=clock)
+    def ask():
+        return client.get("http://host").text if next(outcomes) else "from the cache"
+
+    assert apart(ask) == "from the cache"
+    assert clock.sleeps == [1]
