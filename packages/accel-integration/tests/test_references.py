@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import threading
 import traceback
 import weakref
 
 import pytest
 
-from accel_integration import sp
+from accel_integration import MemoryStore, sp
 from accel_integration._strategy import plan_of
+from accel_integration._sync_timeout import SYNC_CALL
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +78,47 @@ async def test_short_call_beside_a_long_one_keeps_nothing_of_its_context():
     long.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await long
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [sp.Timeout(60, abandon=True), sp.Hedge(60), sp.RetryPattern(1), sp.Fallback(0)],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_failed_is_let_go_without_the_garbage_collector(strategy, is_async):
+    gone = threading.Event()
+
+    def fail():
+        big = Big()
+        weakref.finalize(big, gone.set)
+        raise ConnectionError
+
+    async def fail_async():
+        fail()
+
+    gc.disable()
+    try:
+        with contextlib.suppress(Exception):
+            result = strategy(fail_async if is_async else fail)()
+            await result
+        await asyncio.sleep(0)
+
+        # A thread may take a moment to leave what it called.
+        assert gone.wait(5)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()])
+def test_calls_in_a_long_one_do_not_add_up_in_it(store):
+    breaker = sp.CircuitBreaker(store=store)
+    inner = sp.Timeout(60, abandon=True)(breaker(lambda: None))
+
+    @sp.Timeout(60, abandon=True)
+    def outer():
+        for _ in range(5):
+            inner()
+        gc.collect()
+        return len(SYNC_CALL.get().on_abandon)
+
+    assert outer() == 0

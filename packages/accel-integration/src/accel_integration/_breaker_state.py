@@ -1,5 +1,6 @@
 """One circuit: what it counts, and when it opens and closes."""
 
+import functools
 import threading
 from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Lease:
     release, or by itself when it *expires*.
     """
 
-    __slots__ = ("expires", "is_over", "is_probe")
+    __slots__ = ("__weakref__", "expires", "is_over", "is_probe")
 
     def __init__(self, *, is_probe: bool, expires: float) -> None:
         self.is_probe = is_probe
@@ -143,7 +144,7 @@ class BreakerState:
             lease = Lease(is_probe=False, expires=0.0) if closed else self.admit()
             epoch = self.epoch
         if (call := SYNC_CALL.get()) is not None:
-            call.when_abandoned(lambda: self.expired(epoch, lease))
+            call.when_abandoned(lease, functools.partial(self.expired, epoch))
         return lease
 
     def finished(

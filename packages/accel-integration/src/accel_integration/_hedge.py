@@ -152,7 +152,12 @@ class Race(Racing):
         finally:
             await self._stop(list(runners))
         adopt(runners[winner])
-        return winner.result()
+        try:
+            return winner.result()
+        finally:
+            # An error knows the frames that it has passed, and these are not to know it.
+            runners.clear()
+            del winner
 
     async def _first(
         self, runners: dict[asyncio.Task[Any], Exchange], start: Callable[[], None]
@@ -259,4 +264,7 @@ class SyncRace(Racing):
                 adopt(exchange)
                 return result
             if not running:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # It knows this frame.

@@ -5,6 +5,7 @@ them with and without await.
 """
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Awaitable
 
@@ -41,7 +42,7 @@ class Ticket:
     *epoch* is None if nobody wants to know, and *local* is set while the store is down.
     """
 
-    __slots__ = ("epoch", "is_over", "lease", "local")
+    __slots__ = ("__weakref__", "epoch", "is_over", "lease", "local")
 
     def __init__(
         self,
@@ -113,7 +114,8 @@ class SharedCircuit:
         """Return a ticket, or refuse the call."""
         ticket = drive(self._store, self._name, self._enter())
         if (call := SYNC_CALL.get()) is not None:
-            call.when_abandoned(lambda: self.interrupted_sync(ticket, expired=True))
+            interrupted = functools.partial(self.interrupted_sync, expired=True)
+            call.when_abandoned(ticket, interrupted)
         return ticket
 
     async def failed(self, exc: Exception, ticket: Ticket) -> None:

@@ -4,14 +4,17 @@ import contextvars
 import functools
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from accel_integration._context import DEADLINE
 from accel_integration._errors import StabilityTimeoutError
 from accel_integration._threads import run_in_thread
 
 __all__ = ["SYNC_CALL", "AbandoningLimit", "Limit", "SyncLimit", "nearest"]
+
+T = TypeVar("T")
 
 
 def nearest(deadline: float) -> float:
@@ -55,8 +58,11 @@ class SyncCall:
         self.pending.acquire()
         self.result: Any = None
         self.error: BaseException | None = None
-        # What to tell if the call is given up.
-        self.on_abandon: list[Callable[[], None]] = []
+        # What to tell if the call is given up, by what that is about. Weakly, since a
+        # long call may have many in it that are over.
+        self.on_abandon: weakref.WeakKeyDictionary[Any, Callable[[Any], None]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def work(self, call: Callable[[], Any]) -> None:
         """Make the call, and keep what comes of it."""
@@ -67,12 +73,19 @@ class SyncCall:
         finally:
             self.pending.release()
 
-    def when_abandoned(self, callback: Callable[[], None]) -> None:
-        """Call *callback* if this call, or one around it, is given up."""
+    def when_abandoned(self, right: T, callback: Callable[[T], None]) -> None:
+        """Call *callback* with *right* if this call, or one around it, is given up."""
         call: SyncCall | None = self
         while call is not None:
-            call.on_abandon.append(callback)
+            call.on_abandon[right] = callback
             call = call.parent
+
+    def abandon(self) -> None:
+        """Tell those who wanted to know."""
+        # All at once, since the thread goes on, and may add some.
+        for reference in self.on_abandon.keyrefs():
+            if (right := reference()) is not None:
+                self.on_abandon[right](right)
 
 
 SYNC_CALL: contextvars.ContextVar[SyncCall | None] = contextvars.ContextVar(
@@ -97,9 +110,13 @@ class AbandoningLimit(Limit):
         work = functools.partial(call.work, functools.partial(func, *args, **kwargs))
         run_in_thread(functools.partial(context.run, work))
         if not call.pending.acquire(timeout=self.seconds):
-            for callback in call.on_abandon:
-                callback()
+            call.abandon()
             raise self.error()
-        if call.error is not None:
-            raise call.error
+        if (error := call.error) is not None:
+            # It knows the frames that it has passed, and these are not to know it.
+            call.error = None
+            try:
+                raise error
+            finally:
+                del error
         return call.result
