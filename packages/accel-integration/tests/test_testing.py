@@ -138,6 +138,38 @@ def test_decorated_method_is_patched(shop):
     assert Tests().test() == 1
 
 
+@pytest.mark.parametrize("rule", [fail(1).then({"a": 1}), latency(0, fail(1))])
+async def test_every_test_finds_its_rules_as_they_were_written(shop, rule):
+    rules = MockRules({Shop.other: rule})
+
+    @patch_integration(rules)
+    async def test():
+        with patch_integration(rules), pytest.raises(httpx.ConnectError):
+            await shop.other()
+        assert rules.count(Shop.other) == 1
+        # A patch inside of another one changes nothing.
+        with patch_integration(rules):
+            assert rules.count(Shop.other) == 1
+
+    await test()
+    await test()
+
+
+def test_what_would_not_be_patched_is_refused():
+    class Tests:
+        """Some tests."""
+
+    def fixture():
+        yield
+
+    async def async_fixture():
+        yield
+
+    for target in (Tests, fixture, async_fixture):
+        with pytest.raises(TypeError, match="is a class or a generator"):
+            patch_integration({})(target)
+
+
 async def test_patterns_stay_in_force_around_mocks(shop):
     with patch_integration({Shop.item: fail(2).then({"id": 1})}) as rules:
         assert (await shop.item(5)).id == 1
@@ -301,6 +333,14 @@ def test_fault_server_can_change_its_mind():
     assert (response.status_code, response.json()) == (201, {"a": 1})
     assert response.headers["x-test"] == "1"
     assert server.requests[1].body == b'{"b":2}'
+
+
+@pytest.mark.parametrize("status", [299, 522, 599])
+def test_fault_server_knows_statuses_without_a_name(status):
+    with fault_server(Fault.ok({"a": 1}, status=status)) as server:
+        response = httpx.get(server.url)
+
+    assert (response.status_code, response.json()) == (status, {"a": 1})
 
 
 # Cassettes -----------------------------------------------------------------------

@@ -97,6 +97,20 @@ class Script:
         self._position += 1
         return step
 
+    def rewind(self) -> None:
+        """Begin again with the first answer."""
+        self._position = 0
+        for step in self.steps:
+            rewind(step)
+
+
+def rewind(rule: Any) -> None:
+    """Let a *rule* that has been used answer as if it had not."""
+    if isinstance(rule, Script):
+        rule.rewind()
+    elif isinstance(rule, Delayed):
+        rewind(rule.answer)
+
 
 def fail(times: int = 1, error: BaseException | None = None) -> Script:
     """Fail *times* times, by default to connect; add `.then(...)` for what follows."""
@@ -122,7 +136,7 @@ class MockRules:
     Whatever it is, stability patterns and validation stay in force.
 
     Attributes:
-        calls: Every attempt so far.
+        calls: Every attempt since a patch has put them in force.
     """
 
     def __init__(self, mock_rules: Mapping[Callable[..., Any], Any]) -> None:
@@ -133,6 +147,12 @@ class MockRules:
                 msg = f"{method!r} is not an endpoint: name it as `Class.method`."
                 raise TypeError(msg)
             self._rules[endpoint] = rule
+
+    def rewind(self) -> None:
+        """Begin again: no calls so far, and every script at its first answer."""
+        self.calls = []
+        for rule in self._rules.values():
+            rewind(rule)
 
     def count(self, method: Callable[..., Any]) -> int:
         """Return how many attempts there were to call *method*."""

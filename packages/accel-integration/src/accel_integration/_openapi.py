@@ -28,7 +28,9 @@ class Schemas:
             for hint in hints_of(endpoint):
                 self._add(hint, adapters)
         schemas, shared = TypeAdapter.json_schemas(adapters, ref_template=REF)
-        self._schemas = {key: finite(schema) for (key, _), schema in schemas.items()}
+        self._schemas: dict[str, dict[str, Any]] = {
+            key: finite(schema) for (key, _), schema in schemas.items()
+        }
         self.definitions: dict[str, Any] = finite(shared.get("$defs", {}))
 
     def _add(

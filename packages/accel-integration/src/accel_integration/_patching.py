@@ -49,7 +49,8 @@ class patch_integration:  # noqa: N801 - a decorator and a context manager
     """Put *mock_rules* in force, for a test function or for a `with` block.
 
     While it lasts, an endpoint without a rule raises, so that no test makes a real
-    request by accident. It lasts as long as the body of an async test, too.
+    request by accident. It lasts as long as the body of an async test, too. Each time,
+    the rules begin anew, so that tests which share them do not depend on each other.
 
     Args:
         mock_rules: Rules, or a dict of them.
@@ -70,6 +71,8 @@ class patch_integration:  # noqa: N801 - a decorator and a context manager
         self._stacks: list[contextlib.ExitStack] = []
 
     def __enter__(self) -> MockRules:
+        if not any(is_about(patch, self.rules) for patch in interceptors):
+            self.rules.rewind()
         stack = contextlib.ExitStack()
         plans = [endpoint.plan for endpoint in self.rules.endpoints()]
         stack.enter_context(on_clock(self._clock or FakeClock(), plans))
@@ -88,7 +91,19 @@ class patch_integration:  # noqa: N801 - a decorator and a context manager
         self._stacks.pop().close()
 
     def __call__(self, test: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a test, sync or async."""
+        """Decorate a test, sync or async.
+
+        Raises:
+            TypeError: It is a class, or a generator, whose body would not be patched.
+        """
+        is_generator = inspect.isgeneratorfunction(test)
+        if inspect.isclass(test) or is_generator or inspect.isasyncgenfunction(test):
+            msg = (
+                f"Cannot patch {test.__qualname__!r}: it is a class or a generator. "
+                "Decorate its test functions, or write `with patch_integration(...):` "
+                "around its `yield`."
+            )
+            raise TypeError(msg)
 
         @functools.wraps(test)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -128,6 +143,11 @@ class Patch:
             scope = Scope(endpoint.plan.endpoint, api.origin)
             self._woven[key] = endpoint.plan.weave(scope, func)
         return self._woven[key]
+
+
+def is_about(interceptor: object, rules: MockRules) -> bool:
+    """Tell whether *interceptor* is a patch by which *rules* are in force."""
+    return isinstance(interceptor, Patch) and interceptor.rules is rules
 
 
 def uses_requests(rule: Any) -> bool:
