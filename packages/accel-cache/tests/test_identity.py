@@ -23,6 +23,7 @@ from fastapi.security import (
     HTTPBearer,
     OAuth2PasswordBearer,
 )
+from pydantic import AliasChoices, BaseModel, Field
 
 from accel_cache import MemoryCache, cache_redis
 
@@ -294,3 +295,83 @@ async def test_no_credential_reaches_the_server(client, server, browse):
         values = [await reader.get(key) for key in keys]
     assert len(keys) == 2
     assert not [data for data in (*keys, *values) if b"hidden" in data]
+
+
+async def test_declared_cookies_are_a_part_of_the_key_whoever_they_identify(browse):
+    app = FastAPI()
+    cache = MemoryCache(identity_cookies=["session"])
+
+    @app.get("/")
+    @cache(ttl=60)
+    async def endpoint(
+        theme: Annotated[str, Cookie()] = "light",
+        token: Annotated[str | None, Security(APIKeyCookie(name="key"))] = None,
+    ):
+        return [theme, token]
+
+    sent = ["key=a; theme=dark", "key=a", "key=b; x=1", "key=b; x=2"]
+    async with browse(app) as web:
+        answers = [await web.get("/", headers={"Cookie": cookie}) for cookie in sent]
+
+    assert [a.json() for a in answers] == [
+        *(["dark", "a"], ["light", "a"], ["light", "b"], ["light", "b"])
+    ]
+    assert answers[3].headers["x-cache"] == "HIT"
+
+
+class Sender(BaseModel):
+    x_user: str
+    region: str = Field("", validation_alias=AliasChoices("x-region", "X_Region"))
+
+
+@pytest.mark.parametrize("name", ["x-user", "x-region", "x_region"])
+@pytest.mark.parametrize("kind", [Sender, Sender | None])
+async def test_every_name_of_a_header_is_a_part_of_the_key(cache, browse, kind, name):
+    app = FastAPI()
+
+    @app.get("/")
+    @cache(ttl=60)
+    async def endpoint(sender: Annotated[kind, Header()]):
+        return [sender.x_user, sender.region]
+
+    async with browse(app, headers={"x-user": "ann"}) as web:
+        answers = [await web.get("/", headers={name: value}) for value in "ab"]
+
+    assert answers[0].json() != answers[1].json()
+
+
+async def test_a_header_may_be_declared_by_a_validation_alias(cache, browse):
+    app = FastAPI()
+
+    @app.get("/")
+    @cache(ttl=60)
+    async def endpoint(tenant: Annotated[str, Header(validation_alias="x-tenant")]):
+        return tenant
+
+    async with browse(app) as web:
+        answers = [await web.get("/", headers={"x-tenant": t}) for t in "ab"]
+
+    assert [a.json() for a in answers] == ["a", "b"]
+
+
+async def test_what_a_dependency_says_of_caching_counts(cache, browse):
+    app = FastAPI()
+
+    def tenant(request: Request, response: Response):
+        response.headers["Vary"] = "X-Tenant"
+        if request.headers["x-tenant"] == "secret":
+            response.headers["Cache-Control"] = "no-store"
+        return request.headers["x-tenant"]
+
+    @app.get("/")
+    @cache(ttl=60)
+    async def endpoint(name: Annotated[str, Depends(tenant)]):
+        return name
+
+    sent = ["a", "b", "b", "secret", "secret"]
+    async with browse(app) as web:
+        answers = [await web.get("/", headers={"X-Tenant": name}) for name in sent]
+
+    assert [a.json() for a in answers] == sent
+    states = [a.headers["x-cache"] for a in answers]
+    assert states == ["MISS", "MISS", "HIT", "MISS", "MISS"]

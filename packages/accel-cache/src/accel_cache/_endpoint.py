@@ -26,6 +26,8 @@ from accel_cache._reply import reply
 from accel_cache._request import Call, Choice, Selectors, identify, key_of
 from accel_cache._store import EVERYTHING
 
+_ABOUT_CACHING = frozenset({b"cache-control", b"vary"})
+
 
 class CachedEndpoint:
     """Answers the requests of one endpoint."""
@@ -176,7 +178,9 @@ class CachedEndpoint:
 
     def _draft(self, call: Call, response: met.Response) -> Draft:
         headers = response.raw_headers
-        rules = sharing(headers, partitioned=call.private)
+        # Dependencies set theirs anew for each caller; what they say of caching counts.
+        said = [*headers, *(pair for pair in call.before if pair[0] in _ABOUT_CACHING)]
+        rules = sharing(said, partitioned=call.private)
         status = response.status_code
         negative = self._options.policy.negative if status in NEGATIVE else 0
         body = getattr(response, "body", None)
@@ -192,7 +196,7 @@ class CachedEndpoint:
             headers=kept,
             etag=etags[0].decode("latin-1") if etags else new_etag(body),
             vary=variant(
-                vary_names(kept) - call.selectors.names - {"*"},
+                vary_names(said) - call.selectors.names - {"*"},
                 call.request.scope["headers"],
             ),
             private=call.private,

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import get_request_handler
 from fastapi.security.base import SecurityBase
+from pydantic import AliasChoices
 
 from accel_cache._asgi import empty, nowhere
 from accel_cache._entry import Draft
@@ -131,6 +132,8 @@ class RouteFacts:
 
     headers: frozenset[str]
     """Every header that a parameter of the route or of a dependency declares."""
+    cookies: frozenset[str]
+    """Every cookie that a parameter or a security scheme declares."""
     identity: frozenset[str]
     """The headers in which security schemes look for credentials."""
     secured: bool
@@ -175,36 +178,63 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
 
 def _gather(root: Dependant) -> RouteFacts:
     headers: set[str] = set()
+    cookies: set[str] = set()
     identity: set[str] = set()
     secured = has_body = False
     for dependant in _walk(root):
-        headers.update(_header_names(dependant.header_params))
+        headers.update(name.lower() for name in _names(dependant.header_params))
+        cookies.update(_names(dependant.cookie_params))
         has_body = has_body or bool(dependant.body_params)
         scheme = inspect.unwrap(dependant.call) if dependant.call else None
         if isinstance(scheme, SecurityBase):
             secured = True
             identity.add(_credential_header(scheme))
+            cookies.add(_credential(scheme, "cookie"))
     identity.discard("")
     calls = tuple(d.call for d in _walk(root) if d is not root and d.call is not None)
-    return RouteFacts(frozenset(headers), frozenset(identity), secured, has_body, calls)
+    return RouteFacts(
+        frozenset(headers),
+        frozenset(cookies),
+        frozenset(identity),
+        secured,
+        has_body,
+        calls,
+    )
 
 
-def _header_names(fields: Iterable[Any]) -> Iterator[str]:
-    for parameter in fields:
-        yield str(parameter.alias).lower()
-        # A model that bundles headers (`Annotated[Model, Header()]`).
-        model = getattr(parameter.field_info, "annotation", None)
-        for name, inner in getattr(model, "model_fields", {}).items():
-            yield (inner.alias or name).replace("_", "-").lower()
+def _names(parameters: Iterable[Any]) -> Iterator[str]:
+    """Return every name under which a client may send one of *parameters*."""
+    for parameter in parameters:
+        info = parameter.field_info
+        yield from _aliases(info) or [str(parameter.alias)]
+        # A model that bundles headers (`Annotated[Model | None, Header()]`).
+        for model in (info.annotation, *get_args(info.annotation)):
+            converts = getattr(info, "convert_underscores", False)
+            for name, inner in getattr(model, "model_fields", {}).items():
+                usual = name.replace("_", "-") if converts else name
+                yield from {*_aliases(inner), usual}
+
+
+def _aliases(info: Any) -> list[str]:
+    alias = info.validation_alias or info.alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return [name for name in choices if isinstance(name, str)]
 
 
 def _credential_header(scheme: SecurityBase) -> str:
-    model = scheme.model
-    place = getattr(getattr(model, "in_", None), "value", "")
-    if place == "header":
-        return str(getattr(model, "name", "")).lower()
-    # Cookies are an identity anyhow, a query is a part of the key.
-    return "" if place else "authorization"
+    if _place(scheme):
+        # A query is a part of the key.
+        return _credential(scheme, "header").lower()
+    return "authorization"
+
+
+def _credential(scheme: SecurityBase, place: str) -> str:
+    """Return the name of what *scheme* looks for in *place*, if it looks there."""
+    return str(getattr(scheme.model, "name", "")) if _place(scheme) == place else ""
+
+
+def _place(scheme: SecurityBase) -> str:
+    return str(getattr(getattr(scheme.model, "in_", None), "value", ""))
 
 
 async def render(

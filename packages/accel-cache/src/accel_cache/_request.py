@@ -59,6 +59,8 @@ class Selectors:
         elif choice.scope == "public":
             # Who declares that everybody gets the same answer is taken at their word.
             names -= credentials
+        self.cookies = facts.cookies if facts else frozenset()
+        """The cookies that the route reads, whoever they identify."""
         self.names = names
         """What the response says that it varies on."""
         self.credentials = _encoded(credentials if by_credentials else ())
@@ -144,7 +146,7 @@ def _credential(call: Call, name: bytes, options: Options) -> tuple[object, ...]
     if name != b"cookie" or wanted is None:
         return tuple(call.headers[name])
     pairs = sorted(call.request.cookies.items())
-    return tuple(pair for pair in pairs if pair[0] in wanted)
+    return tuple(pair for pair in pairs if pair[0] in wanted | call.selectors.cookies)
 
 
 def _is_authenticated(request: met.Request) -> bool:
