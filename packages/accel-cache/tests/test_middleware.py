@@ -268,3 +268,87 @@ async def test_cache_status_off_means_no_cache(origin, browse):
         answers = await _get(web, 2)
 
     assert [a.text for a in answers] == ["1", "2"]
+
+
+async def test_a_host_is_no_part_of_a_path(browse):
+    app = FastAPI()
+    app.add_middleware(CacheMiddleware, cache=MemoryCache())
+
+    @app.get("/{path:path}")
+    async def page(path: str, response: Response):
+        response.headers["Cache-Control"] = "max-age=60"
+        return path
+
+    async with browse(app) as web:
+        await web.get("/", headers={"Host": "test/news"})
+        answer = await web.get("/news/")
+
+    assert answer.json() == "news/"
+
+
+async def test_what_a_client_breaks_off_is_not_stored_as_a_whole(browse):
+    app = FastAPI()
+    app.add_middleware(CacheMiddleware, cache=MemoryCache())
+    begun = asyncio.Event()
+
+    @app.get("/")
+    async def stream():
+        async def chunks():
+            yield b"a"
+            begun.set()
+            # For whoever leaves meanwhile.
+            await asyncio.sleep(0.01)
+            yield b"b"
+
+        return StreamingResponse(chunks(), headers={"Cache-Control": "max-age=60"})
+
+    sent = []
+
+    async def receive():
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [(b"host", b"test")],
+        "root_path": "",
+        # Of servers that say by `receive` alone that a client has left.
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }
+    await app(scope, receive, send)
+    async with browse(app) as web:
+        answers = await _get(web, 2)
+
+    assert [m.get("more_body") for m in sent] == [None, True]
+    assert [a.content for a in answers] == [b"ab"] * 2
+    assert _states(answers) == ["MISS", "HIT"]
+
+
+async def test_an_age_of_thousands_of_digits_is_a_long_one(origin, browse):
+    origin.headers = {"Cache-Control": "max-age=60"}
+    async with browse(origin.app) as web:
+        first = await web.get("/")
+        second = await web.get("/", headers={"Cache-Control": f"max-age={'9' * 5000}"})
+
+    assert _states([first, second]) == ["MISS", "HIT"]
+
+
+async def test_a_location_that_is_no_address_harms_nobody(browse):
+    app = FastAPI()
+    app.add_middleware(CacheMiddleware, cache=MemoryCache())
+
+    @app.post("/")
+    async def login(to: str):
+        return Response(status_code=303, headers={"Location": to})
+
+    async with browse(app) as web:
+        answer = await web.post("/", params={"to": "http://[half"})
+
+    assert answer.status_code == 303

@@ -27,6 +27,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+# Python reads no number of thousands of digits.
+_MANY_DIGITS = 1000
 _OURS = frozenset({b"age", b"content-length", b"x-cache", b"cache-status"})
 
 
@@ -68,8 +70,10 @@ def delta_seconds(found: Mapping[str, str], name: str) -> int | None:
     """Return a directive's seconds; an invalid number counts as 0, which is safe."""
     if (value := found.get(name)) is None:
         return None
+    if not (value.isascii() and value.isdigit()):
+        return 0
     # RFC 9111, 1.2.2: what is too large to represent counts as 2**31.
-    return min(int(value), 2**31) if value.isascii() and value.isdigit() else 0
+    return min(int(value), 2**31) if len(value) < _MANY_DIGITS else 2**31
 
 
 def stored_headers(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import unquote, urljoin, urlsplit
@@ -88,7 +89,10 @@ class CacheMiddleware:
         names = self._varies.get(path, frozenset())
         variants = sorted(variant(names, scope["headers"]).items())
         query = Query(
-            key=digest(path, scope.get("query_string", b""), variants),
+            # Apart, since nobody checks a host: `a/b` and `/` are not `a` and `/b/`.
+            key=digest(
+                _origin(scope), scope["path"], scope.get("query_string", b""), variants
+            ),
             tags=(path, EVERYTHING),
             policy=self._policy,
             compute=exchange.fetch,
@@ -177,6 +181,9 @@ class _Exchange:
         old = self.candidate
         capture = _Capture(self, send, old)
         await self.cache.call(_conditional(self.scope, old), receive, capture)
+        if not capture.complete:
+            # The client has left: a part must not be stored for the whole.
+            await capture.give_up()
         # What was passed on has left already, and must not be sent again.
         self.sent = self.sent or (capture.passing and send is self.send)
         return capture.draft()
@@ -214,6 +221,7 @@ class _Capture:
         self._body: list[bytes] = []
         self._size = 0
         self.passing = False
+        self.complete = False
         self.rules: Rules | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -244,6 +252,7 @@ class _Capture:
     async def _collect(self, message: Message) -> None:
         self._body.append(message.get("body", b""))
         self._size += len(self._body[-1])
+        self.complete = not message.get("more_body", False)
         if self._size > self._exchange.cache.max_size:
             await self._pass(more=message.get("more_body", False))
 
@@ -259,6 +268,12 @@ class _Capture:
             )
         if message is not None:
             await self._send(message)
+
+    async def give_up(self) -> None:
+        """Leave the response as it is."""
+        if self._start and not self.passing:
+            await self._pass()
+        self.passing = True
 
     def draft(self) -> Draft:
         """Return the response as a draft."""
@@ -311,9 +326,11 @@ def _written(scope: MutableMapping[str, Any], headers: RawHeaders) -> list[str]:
     origin, tags = _origin(scope), [_path_tag(scope)]
     for name in (b"location", b"content-location"):
         for value in header_values(pairs, name):
-            target = urljoin(f"{origin}{scope['path']}", value.decode("latin-1"))
-            if target.startswith(f"{origin}/"):
-                tags.append(f"uri:{origin}{unquote(urlsplit(target).path)}")
+            # What is no address names nothing that could be stored.
+            with suppress(ValueError):
+                target = urljoin(f"{origin}{scope['path']}", value.decode("latin-1"))
+                if target.startswith(f"{origin}/"):
+                    tags.append(f"uri:{origin}{unquote(urlsplit(target).path)}")
     return tags
 
 
