@@ -57,6 +57,13 @@ def test_a_damaged_entry_never_raises(data):
     assert found is None or isinstance(found, Entry)
 
 
+@pytest.mark.parametrize(
+    "head", [b"[" * 100_000, b'{"z":0,"s":1e999,"h":[],"k":"","e":"","v":{},"p":0}']
+)
+def test_a_forged_head_is_no_entry(head):
+    assert decode(b"accel1 %d\n%b" % (len(head), head)) is None
+
+
 MESSAGES = st.recursive(
     st.one_of(
         st.binary(max_size=20).map(lambda b: b"$%d\r\n%b\r\n" % (len(b), b)),

@@ -8,6 +8,10 @@ from typing import Any
 
 _MAGIC = b"accel1"
 _COMPRESS_FROM = 4096
+_NO_ENTRY = (
+    *(ValueError, KeyError, TypeError, AttributeError),
+    *(OverflowError, RecursionError, zlib.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def decode(data: bytes) -> Entry | None:
         return None
     try:
         return _from_parts(json.loads(rest[: int(size)]), rest[int(size) :])
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    except _NO_ENTRY:
         return None
 
 
