@@ -197,3 +197,66 @@ def test_a_loop_that_ends_takes_its_connection_along(server):
 
     for _ in range(3):
         assert asyncio.run(cache.get_or_set("loop", one, ttl=60)) == 1
+
+
+async def _one():
+    return 1
+
+
+async def test_a_claim_that_was_not_answered_makes_nobody_wait(monkeypatch):
+    with valkey_server() as server:
+        async with _own_client(server) as client:
+            cache = cache_for(client)
+            await cache.ping()
+            store = cache._engine.store
+
+            async def stopped(*args):
+                os.kill(server.pid, signal.SIGSTOP)
+                return await type(store).claim(store, *args)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "claim", stopped)
+                await cache.get_or_set("k", _one, ttl=60)
+            os.kill(server.pid, signal.SIGCONT)
+            await _until_up(cache)
+            # The server has granted the lease by now, for thirty seconds.
+            async with asyncio.timeout(10):
+                value = await cache.get_or_set("k", _one, ttl=60)
+
+    assert value == 1
+
+
+async def test_who_is_cancelled_while_claiming_leaves_no_lease(client, monkeypatch):
+    cache = cache_for(client)
+    await cache.ping()
+    store = cache._engine.store
+
+    async def cancelled(*args):
+        # When the command has left, and before its answer is read.
+        asyncio.get_running_loop().call_soon(leader.cancel)
+        return await type(store).claim(store, *args)
+
+    monkeypatch.setattr(store, "claim", cancelled)
+    leader = asyncio.create_task(cache.get_or_set("k", _one, ttl=60))
+    await asyncio.wait([leader])
+
+    assert leader.cancelled()
+    assert [key for key in await client.keys() if ":l:" in key] == []
+
+
+async def test_what_is_made_up_for_is_held_as_long_as_ever(client, monkeypatch):
+    cache = cache_for(client)
+    await cache.ping()
+    link = cache._engine.store._link()
+
+    async def away(*args, **options):
+        raise CacheUnavailable("it is away", retry_after=1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "call", away)
+        # The session of the write commits later.
+        await cache.invalidates("value")(_one)()
+    with cache_spy(client) as spy:
+        await cache.get_or_set("k", _one, ttl=60, tags=["value"])
+
+    assert "cache.refused" in [event.name for event in spy.events]

@@ -5,10 +5,11 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from accel_cache._entry import Entry, decode, encode
+from accel_cache._errors import CacheUnavailable
 from accel_cache._link import Command, Link, OnReply, Replies
 from accel_cache._loops import PerLoop
 from accel_cache._store import EVERYTHING, Claim, Shelf
@@ -77,8 +78,10 @@ return 1
 """
 
 _RELEASE = b"""
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+for i, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[i] then redis.call('DEL', key) end
+end
+return 1
 """
 
 
@@ -171,14 +174,15 @@ class RedisStore:
         self._timeout = timeout
         self._wall = clock
         self._local = PerLoop(lambda: _Local(l1_bytes if tracking else 0))
-        self._deferred: set[str] = set()
+        self._deferred: dict[str, float] = {}
+        self._orphans: set[tuple[bytes, bytes]] = set()
 
     # --- names of keys -----------------------------------------------------
 
     def _name(self, kind: bytes, key: str) -> bytes:
-        return b"{%b}:%b:%b" % (self._prefix, kind, key.encode())
+        return b"{%b}:%b:%b" % (self._prefix, kind, _bytes(key))
 
-    def _tag_names(self, tags: Sequence[str]) -> list[bytes]:
+    def _tag_names(self, tags: Iterable[str]) -> list[bytes]:
         return [self._name(b"t", _short(tag)) for tag in tags]
 
     # --- what belongs to a loop ----------------------------------------------
@@ -224,16 +228,16 @@ class RedisStore:
         """Try to take the lease; only one process holds it at a time."""
         lease = _random()
         keys = [self._name(b"l", key), self._name(b"e", key), *self._tag_names(tags)]
-        (reply,) = await self._call(
-            _evaluate(
-                _CLAIM,
-                keys,
-                lease,
-                _digits(lease_for * 1000),
-                _digits(_TAG_LIFETIME_MS),
-                _token(),
-            )
+        claiming = _evaluate(
+            _CLAIM,
+            keys,
+            lease,
+            _digits(lease_for * 1000),
+            _digits(_TAG_LIFETIME_MS),
+            _token(),
         )
+        async with self._answerable(keys[0], lease):
+            (reply,) = await self._call(claiming)
         entry = _valid(reply[1:])
         return Claim(bool(reply[0]), lease, tuple(reply[2:]), entry)
 
@@ -258,24 +262,43 @@ class RedisStore:
         """Store unless a tag was invalidated after the claim; release the lease."""
         name, lease = self._name(b"e", key), self._name(b"l", key)
         local = self._local.get()
-        (live,) = await self._call(
-            _evaluate(
-                _WRITE,
-                [name, lease, *self._tag_names(tags)],
-                _with_tokens(encode(entry), claim.tokens),
-                _digits(max((entry.dead_at - entry.created) * 1000, 1)),
-                claim.lease,
-                *claim.tokens,
-            ),
-            on_reply=lambda _: local.changed([name]),
+        writing = _evaluate(
+            _WRITE,
+            [name, lease, *self._tag_names(tags)],
+            _with_tokens(encode(entry), claim.tokens),
+            _digits(max((entry.dead_at - entry.created) * 1000, 1)),
+            claim.lease,
+            *claim.tokens,
         )
+        async with self._answerable(lease, claim.lease):
+            (live,) = await self._call(
+                writing, on_reply=lambda _: local.changed([name])
+            )
         return bool(live)
 
     async def release(self, key: str, claim: Claim) -> None:
         """Give the lease back, if it is still ours."""
         if claim.won:
             lease = self._name(b"l", key)
-            await self._call(_evaluate(_RELEASE, [lease], claim.lease))
+            async with self._answerable(lease, claim.lease):
+                await self._call(_evaluate(_RELEASE, [lease], claim.lease))
+
+    @contextlib.asynccontextmanager
+    async def _answerable(self, name: bytes, lease: bytes) -> AsyncIterator[None]:
+        """Give the lease back later, if nobody hears whether the server has granted it.
+
+        All who ask for its key would wait for it to end.
+        """
+        try:
+            yield
+        except BaseException as exc:
+            if len(self._orphans) < _MAX_DEFERRED:
+                self._orphans.add((name, lease))
+            if isinstance(exc, asyncio.CancelledError):
+                # The server is there: why should others wait?
+                with contextlib.suppress(CacheUnavailable):
+                    await asyncio.shield(self._make_up(self._link()))
+            raise
 
     async def invalidate(self, tags: Sequence[str], hold: float) -> None:
         """Remove the tokens of *tags*, all at one moment.
@@ -291,22 +314,34 @@ class RedisStore:
                 _forget(names, hold), on_reply=lambda _: local.changed(names)
             )
         except BaseException:
-            self._defer(tags)
+            self._defer(tags, hold)
             raise
 
-    def _defer(self, tags: Sequence[str]) -> None:
-        self._deferred.update(tags)
+    def _defer(self, tags: Sequence[str], hold: float) -> None:
+        for tag in tags:
+            self._deferred[tag] = max(hold, self._deferred.get(tag, 0.0))
         if len(self._deferred) > _MAX_DEFERRED:
             # Too many to remember: forget everything instead of something wrong.
-            self._deferred = {EVERYTHING}
+            self._deferred = {EVERYTHING: max(self._deferred.values())}
+
+    async def _make_up(self, link: Link) -> None:
+        """Send what could not be sent: invalidations, and leases to give back."""
+        if tags := dict(self._deferred):
+            # Held as long as ever: the write may still be in progress.
+            await link.call(_forget(self._tag_names(tags), max(tags.values())))
+            for tag in tags:
+                self._deferred.pop(tag, None)
+        if orphans := tuple(self._orphans):
+            names, leases = zip(*orphans, strict=True)
+            await link.call(_evaluate(_RELEASE, names, *leases))
+            self._orphans.difference_update(orphans)
 
     async def _call(
         self, *commands: Command, on_reply: OnReply | None = None
     ) -> Replies:
         link = self._link()
-        if pending := tuple(self._deferred):
-            await link.call(_forget(self._tag_names(pending)))
-            self._deferred.difference_update(pending)
+        if self._deferred or self._orphans:
+            await self._make_up(link)
         return await link.call(*commands, on_reply=on_reply)
 
     async def ping(self) -> None:
@@ -329,7 +364,12 @@ class RedisStore:
 def _short(tag: str) -> str:
     if len(tag) <= _LONGEST_TAG:
         return tag
-    return hashlib.blake2b(tag.encode(), digest_size=20).hexdigest()
+    return hashlib.blake2b(_bytes(tag), digest_size=20).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    # A tag may hold what a client has sent: half of a surrogate pair, too.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _random() -> bytes:
@@ -342,7 +382,7 @@ def _token() -> bytes:
     return b"." + _random()
 
 
-def _forget(names: Sequence[bytes], hold: float = 0.0) -> list[bytes]:
+def _forget(names: Sequence[bytes], hold: float) -> list[bytes]:
     return _evaluate(_FORGET, names, _digits(hold * 1000), b"!" + _random())
 
 
