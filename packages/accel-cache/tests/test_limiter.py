@@ -80,3 +80,17 @@ def test_no_window_admits_more_than_the_limit_and_what_refills(steps, limit):
     for first in admitted:
         window = [t for t in admitted if first <= t <= first + period]
         assert len(window) <= 2 * limit
+
+
+async def test_too_many_keys_are_forgotten_many_at_once(monkeypatch):
+    monkeypatch.setattr("accel_cache._limiter._MAX_KEYS", 100)
+    limiter = Limiter(clock=lambda: 0.0)
+
+    for n in range(101):
+        await limiter.hit(str(n), 1, 60)
+    remembered = len(limiter._full)
+    old, new = await limiter.hit("0", 1, 60), await limiter.hit("100", 1, 60)
+
+    # Looking through all of them is no work for each new key.
+    assert remembered == 90
+    assert (old.allowed, new.allowed) == (True, False)

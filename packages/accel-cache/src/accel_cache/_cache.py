@@ -35,7 +35,8 @@ class Cache:
     reports changes to it (RESP3 tracking), `tracking=False` does without both.
     *timeout* is the budget of a call to the server, in seconds: beyond it the
     cache steps aside, and asks again later.
-    *max_bytes* bounds the memory of a cache without a client.
+    *max_bytes* bounds the memory of a cache without a client; each entry counts for
+    a KiB more than its body has.
     *identity_cookies* names the cookies that identify a user (default: all).
     """
 

@@ -66,6 +66,14 @@ class Store(Protocol):
         """Release what belongs to the running loop."""
 
 
+# What Python and the tables about an entry take beside its body.
+_OVERHEAD = 1024
+
+
+def _weight(entry: Entry) -> int:
+    return entry.size + _OVERHEAD
+
+
 class Shelf:
     """A bounded map of entries that forgets what was used least recently."""
 
@@ -85,18 +93,18 @@ class Shelf:
         # Dropped first, or the bytes of the old one would count for ever.
         self.drop(key)
         self._entries[key] = entry
-        self._bytes += entry.size
+        self._bytes += _weight(entry)
         evicted = []
         while self._bytes > self._max_bytes:
             oldest, gone = self._entries.popitem(last=False)
-            self._bytes -= gone.size
+            self._bytes -= _weight(gone)
             evicted.append(oldest)
         return evicted
 
     def drop(self, key: str) -> None:
         """Forget *key*."""
         if (entry := self._entries.pop(key, None)) is not None:
-            self._bytes -= entry.size
+            self._bytes -= _weight(entry)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -203,6 +211,8 @@ class MemoryStore:
                 if hold:
                     until = self._clock() + hold
                     self._held[tag] = max(self._held.get(tag, 0.0), until)
+            if len(self._held) > _MAX_TAGS:
+                self._held = {t: x for t, x in self._held.items() if x > self._clock()}
 
     async def ping(self) -> None:
         """Do nothing: memory is always there."""
