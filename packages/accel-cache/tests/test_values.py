@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from accel_cache import Cache, CacheConfigurationError, MemoryCache, UnstorableValue
 from accel_cache.testing import cache_spy
@@ -252,7 +252,7 @@ async def test_jitter_shortens_lives_differently():
 
 
 async def test_memory_is_bounded():
-    cache = MemoryCache(max_bytes=1000)
+    cache = MemoryCache(max_bytes=10_000)
     runs = []
 
     async def compute():
@@ -263,6 +263,124 @@ async def test_memory_is_bounded():
         await cache.get_or_set(str(n), compute, ttl=60)
 
     assert len(runs) == 21
+
+
+async def test_small_values_count_for_what_they_take():
+    cache = MemoryCache(max_bytes=100_000)
+    runs = []
+
+    async def compute():
+        runs.append(1)
+        return 1
+
+    for n in range(2000):
+        await cache.get_or_set(str(n), compute, ttl=60)
+    for n in range(1000):
+        await cache.get_or_set(str(n), compute, ttl=60)
+
+    # Two bytes of JSON are a hundred times as much in memory.
+    assert len(runs) == 3000
+
+
+async def test_a_template_keeps_what_it_names_apart(cache):
+    @cache(ttl=60, key="{first}:{second!s:>3}:{third}")
+    async def named(first: str, second: str, third: str | None = None) -> list[Any]:
+        return [first, second, third]
+
+    first = [await named("a:b", "c"), await named("a", "b:c"), await named("a", "b")]
+    again = [await named("a", "b", "None"), await named("a", "b", None)]
+
+    assert first == [["a:b", "c", None], ["a", "b:c", None], ["a", "b", None]]
+    assert again == [["a", "b", "None"], ["a", "b", None]]
+
+
+class Account(BaseModel):
+    number: int = Field(validation_alias="no", serialization_alias="nr")
+
+    @computed_field
+    def half(self) -> float:
+        return self.number / 2
+
+
+async def test_aliases_of_a_model_do_not_matter(cache):
+    runs = []
+
+    @cache(ttl=60)
+    async def account() -> Account:
+        runs.append(1)
+        return Account(no=4)
+
+    values = [await account() for _ in range(2)]
+
+    assert values == [Account(no=4)] * 2
+    assert len(runs) == 1
+
+
+class Old(BaseModel):
+    name: str
+
+
+class New(Old):
+    size: int
+
+
+async def test_a_value_of_another_release_is_computed_anew(cache):
+    async def thing():
+        return value
+
+    runs = []
+    for value in (Old(name="a"), New(name="a", size=1), New(name="a", size=2)):
+        thing.__annotations__["return"] = type(value)
+        runs.append(await cache(ttl=60)(thing)())
+
+    assert runs == [Old(name="a"), New(name="a", size=1), New(name="a", size=1)]
+
+
+async def test_readers_do_not_queue_while_a_tag_is_held(cache):
+    gate, runs = asyncio.Event(), []
+
+    @cache(ttl=60, tags=["t"])
+    async def value() -> int:
+        runs.append(1)
+        await gate.wait()
+        await asyncio.sleep(0)
+        return 1
+
+    await cache.invalidates("t")(_nothing)()
+    readers = [asyncio.create_task(value()) for _ in range(20)]
+    await asyncio.sleep(0)
+    gate.set()
+    values = await asyncio.gather(*readers)
+
+    assert values == [1] * 20
+    # Nothing may be stored: the first one computes, and another one for the rest.
+    assert len(runs) == 2
+
+
+async def _nothing():
+    pass
+
+
+async def test_what_is_held_is_forgotten(clock, monkeypatch):
+    monkeypatch.setattr("accel_cache._store._MAX_TAGS", 10)
+    cache = MemoryCache(clock=clock)
+
+    @cache.invalidates("t{n}")
+    async def write(n: int) -> None:
+        pass
+
+    for n in range(10):
+        await write(n)
+    clock.now += 3
+    await write(11)
+
+    assert len(cache._engine.store._held) == 1
+
+
+async def test_half_a_character_may_be_in_a_tag(cache):
+    await cache.get_or_set("k", _nothing, ttl=60, tags=["\ud800"])
+
+    await cache.invalidate(["\ud800", "\ud800" * 300])
 
 
 async def test_a_string_is_no_list_of_tags(cache):

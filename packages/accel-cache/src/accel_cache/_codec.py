@@ -54,7 +54,8 @@ class Codec:
             # A lone surrogate is a valid `str`, and must come back as it was.
             return Draft(value.encode("utf-8", "surrogatepass"), kind="text")
         if (adapter := self._typed()) is not None:
-            return Draft(adapter.dump_json(value), kind="typed")
+            # By the names of the fields, since aliases may differ in the two directions.
+            return Draft(adapter.dump_json(value, round_trip=True), kind="typed")
         try:
             body = json.dumps(value, separators=(",", ":")).encode()
         except (TypeError, ValueError) as exc:
@@ -72,7 +73,7 @@ class Codec:
             case "text":
                 return draft.body.decode("utf-8", "surrogatepass")
             case "typed" if (adapter := self._typed()) is not None:
-                return adapter.validate_json(draft.body)
+                return adapter.validate_json(draft.body, by_name=True)
             case _:
                 return json.loads(draft.body)
 

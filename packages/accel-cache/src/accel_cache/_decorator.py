@@ -60,15 +60,21 @@ class PlainFunction:
         async def compute() -> Draft:
             return self._draft(await self._run(args, kwargs))
 
-        outcome = await self._engine.ask(
-            Query(
-                key,
-                (*tags_of(self._options.tags, named), EVERYTHING),
-                self._options.policy,
-                compute,
-            )
+        query = Query(
+            key,
+            (*tags_of(self._options.tags, named), EVERYTHING),
+            self._options.policy,
+            compute,
         )
+        outcome = await self._engine.ask(query)
         # Decoded on a miss too: a caller gets its own value, always of one type.
+        try:
+            return self._codec.decode(outcome.draft)
+        except ValueError:
+            if outcome.state == "MISS":
+                raise
+        # Stored by another release, in which the type had another shape.
+        outcome = await self._engine.ask(replace(query, revalidate=True))
         return self._codec.decode(outcome.draft)
 
     def _draft(self, value: object) -> Draft:

@@ -151,17 +151,16 @@ class Engine:
         return None
 
     async def _miss(self, query: Query, old: Entry | None) -> Outcome:
-        flights = self._here.get().flights
-        while True:
-            asked_at = self._invalidations
+        flights, asked_at = self._here.get().flights, self._invalidations
+        outcome, led = await flights.run(query.key, lambda: self._compute(query, old))
+        if not led and (outcome.refused or outcome.since != asked_at):
+            # The leader started before an invalidation that we asked after. The next
+            # one starts after us, so that its value will do whatever happens to it.
             outcome, led = await flights.run(
                 query.key, lambda: self._compute(query, old)
             )
-            if led:
-                return outcome
-            if outcome.since == asked_at and not outcome.refused:
-                break
-            # The leader started before an invalidation that we asked after.
+        if led:
+            return outcome
         if outcome.entry is None or not query.matches(outcome.entry):
             # What the leader got is for the leader alone.
             return Outcome(await query.compute(), "MISS", why="uri-miss")

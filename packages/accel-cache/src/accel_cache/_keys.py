@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from string import Formatter
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -90,8 +91,25 @@ class Arguments:
 def made(maker: KeyMaker, named: Mapping[str, Any]) -> str:
     """Fill a template or call a function with the call's arguments."""
     if isinstance(maker, str):
-        return maker.format_map(named)
+        # One by one: joined, `a:b` and `c` would be what `a` and `b:c` are.
+        return repr([_filled(name, part, named) for name, part in _parts(maker)])
     return repr(maker(**_wanted(maker, named)))
+
+
+@functools.cache
+def _parts(template: str) -> list[tuple[str, str]]:
+    """Return the fields of *template*, each with the template of it alone."""
+    parts = []
+    for _, name, form, conversion in Formatter().parse(template):
+        if name is not None:
+            how = f"!{conversion}" if conversion else ""
+            parts.append((name, f"{{{name}{how}{form and f':{form}'}}}"))
+    return parts
+
+
+def _filled(name: str, part: str, named: Mapping[str, Any]) -> str | None:
+    # A client may write `None`, which is not what it sends nothing for.
+    return None if named.get(name, name) is None else part.format_map(named)
 
 
 def tags_of(maker: TagMaker, named: Mapping[str, Any]) -> tuple[str, ...]:
