@@ -3,6 +3,8 @@
 import enum
 from typing import Any
 
+import httpx
+import httpx2
 import pytest
 
 from accel_integration import (
@@ -13,6 +15,7 @@ from accel_integration import (
     RequestError,
     sp,
 )
+from accel_integration.testing import Fault, fault_server
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +89,43 @@ class Color(str, enum.Enum):  # noqa: UP042 - many are written so
 
 async def test_path_argument_of_an_enumeration_is_its_value():
     assert await remote.find(Color.red) == "http://remote.test/a/red"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_no_guest_opens_a_circuit_by_what_no_client_sends(library):
+    class It(EndpointsDeclaration):
+        integration = IntegrationHTTP("It")
+
+        @integration.endpoint("get", "/")
+        @sp.RetryPattern(2, 0)
+        @sp.CircuitBreaker(1)
+        async def get(api: ApiHTTP, header: str = "", more: str = "") -> int:
+            url, headers = f"{api.url}{more}", {"x-header": header}
+            return (await api.client.get(url, headers=headers)).json()
+
+    with fault_server(Fault.ok(1)) as server:
+        async with It(server.url, client=library.AsyncClient) as it:
+            for hostile in ("é", "a\r\nb: c"):
+                with pytest.raises((UnicodeEncodeError, library.LocalProtocolError)):
+                    await it.get(hostile)
+            with pytest.raises(library.InvalidURL):
+                await it.get(more="\n")
+
+            assert await it.get() == 1
+
+
+async def test_a_wrong_argument_is_a_mistake_for_patterns_around_too():
+    calls = []
+
+    @sp.RetryPattern(3, 0)
+    async def around():
+        calls.append(1)
+        await remote.find("")
+
+    with pytest.raises(RequestError):
+        await around()
+
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

@@ -312,14 +312,21 @@ STANDARD_PROGRAMMING_ERRORS: tuple[type[Exception], ...] = (
     NameError,
     NotImplementedError,
     RecursionError,
+    RequestError,
     SyntaxError,
     TypeError,
+    UnicodeEncodeError,
 )
+# What clients call a request that cannot be sent, such as one with a line break in a
+# header. If it counted, a guest who sends such things could open a circuit for all.
+REFUSED_BY_CLIENTS = frozenset({"InvalidURL", "LocalProtocolError"})
 
 
 def is_programming_error(exc: BaseException) -> bool:
     """Tell whether *exc* is our own mistake, without importing Pydantic for it."""
     if isinstance(exc, STANDARD_PROGRAMMING_ERRORS):
+        return True
+    if type(exc).__name__ in REFUSED_BY_CLIENTS:
         return True
     core = sys.modules.get("pydantic_core")
     return core is not None and isinstance(exc, core.ValidationError)
