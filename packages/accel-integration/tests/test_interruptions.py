@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from accel_integration import sp
+from accel_integration import MemoryStore, sp
 from accel_integration.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -77,3 +77,19 @@ def test_place_is_not_given_to_a_call_whose_loop_was_closed():
     assert bulkhead.at(call).active == 0
     assert loop.run_until_complete(call(gate)) == "ok"
     loop.close()
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()])
+def test_call_that_is_dropped_after_its_loop_ends_without_a_word(store):
+    clock = FakeClock()
+    breaker = sp.CircuitBreaker(1, 10, clock=clock, store=store, key="api")
+    call = sp.Timeout(60)(breaker(asyncio.Event().wait))()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(call)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    call.close()
+    task._log_destroy_pending = False
+
+    assert breaker.state == "closed"

@@ -913,18 +913,119 @@ async def test_calls_that_begin_before_anything_is_known_count_all(clock):
 
 
 async def test_reports_of_cancelled_calls_are_not_kept(clock):
-    breaker = breaker_in(Slow(clock))
+    breaker = breaker_in(Slow(clock), 1, 10)
     circuit = breaker.at("api")
+    with pytest.raises(ConnectionError):
+        await breaker(down)()
+    clock.advance(10)
+    probe = asyncio.create_task(breaker(asyncio.sleep)(60))
+    await asyncio.sleep(0.001)
+    probe.cancel()
+
+    await asyncio.gather(probe, return_exceptions=True)
+    assert circuit._background
+    await asyncio.gather(*circuit._background)
+    await asyncio.sleep(0)
+
+    assert not circuit._background
+    assert await breaker(ok)() == "ok"
+
+
+async def test_cancellation_of_a_call_that_is_no_probe_asks_nobody(clock):
+    store = Slow(clock)
+    breaker = breaker_in(store)
     task = asyncio.create_task(breaker(asyncio.sleep)(60))
     await asyncio.sleep(0.001)
     task.cancel()
 
     await asyncio.gather(task, return_exceptions=True)
-    await asyncio.gather(*circuit._background)
+
+    assert not breaker.at("api")._background
+    assert store.asked == 1
+
+
+class Held(Remote):
+    """A store that holds one question back, heard or unheard."""
+
+    is_async = True
+    held = None
+    is_heard = True
+
+    async def run(self, script, name, *args):
+        if script is self.held:
+            self.held = None
+            if self.is_heard:
+                super().run(script, name, *args)
+            await asyncio.sleep(60)
+        return super().run(script, name, *args)
+
+
+async def cancelled_in_its_store(call):
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
     await asyncio.sleep(0)
 
-    assert not circuit._background
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_cancelled_while_it_asks_for_a_probe_it_takes_no_place(clock, is_heard):
+    store = Held(clock, refresh=0)
+    breaker = breaker_in(store, 1, 10)
+    with pytest.raises(ConnectionError):
+        await breaker(down)()
+    clock.advance(10)
+    store.held, store.is_heard = ADMIT, is_heard
+
+    await cancelled_in_its_store(breaker(ok))
+
+    assert await breaker(ok)() == "ok"
     assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_cancelled_while_it_reports_a_probe_counts_nevertheless(clock, is_heard):
+    store = Held(clock, refresh=0)
+    breaker = breaker_in(store, 1, 10)
+    with pytest.raises(ConnectionError):
+        await breaker(down)()
+    clock.advance(10)
+    store.held, store.is_heard = SETTLE, is_heard
+
+    await cancelled_in_its_store(breaker(ok))
+
+    assert await breaker(ok)() == "ok"
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_successes_are_not_lost_with_the_question_that_told_of_them(
+    clock, is_heard
+):
+    store = Held(clock, refresh=1)
+    breaker = breaker_in(store, failure_rate=0.5, min_calls=4)
+    for _ in range(6):
+        await breaker(ok)()
+    clock.advance(1)
+    store.held, store.is_heard = ADMIT, is_heard
+
+    await cancelled_in_its_store(breaker(ok))
+    await attempts(breaker(down), 5)
+
+    assert breaker.state == "closed"
+
+
+def test_successes_too_old_for_the_window_are_not_told(clock):
+    store = Remote(clock, refresh=60)
+    call = breaker_in(store, failure_rate=0.5, min_calls=4, window=10)(act)
+    for _ in range(20):
+        call("ok")
+    clock.advance(3600)
+
+    failures_of(call, 4)
+
+    assert refusal_of(call) == 10
 
 
 # Four processes ------------------------------------------------------------------

@@ -187,9 +187,9 @@ SETTLE_LUA = (
 local epoch, lease, ended, reset = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local threshold, allowed, rate = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local seconds, fewest, extra = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-if epoch ~= get('epoch') then return present() end
+-- A lease first, since who gives one back may not know its epoch.
 if lease ~= '' and redis.call('ZREM', probes, lease) == 0 then return present() end
-if ended == 2 then return present() end
+if epoch ~= get('epoch') or ended == 2 then return present() end
 count('s', extra, seconds)
 if ended == 0 then
   if lease == '' then
@@ -328,10 +328,10 @@ def settle(  # noqa: PLR0913, PLR0917 - the arguments of the script
 ) -> Answer:
     """Note how a call ended."""
     circuit = Circuit(table, now)
-    is_stale = epoch != table["epoch"] or (
-        lease and table["probes"].pop(lease, None) is None
-    )
-    if is_stale or ended == RELEASE:
+    # A lease first, since who gives one back may not know its epoch.
+    if lease and table["probes"].pop(lease, None) is None:
+        return circuit.present()
+    if epoch != table["epoch"] or ended == RELEASE:
         return circuit.present()
     circuit.count("s", extra, seconds)
     if ended == SUCCESS:

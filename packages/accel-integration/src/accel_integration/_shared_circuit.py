@@ -80,8 +80,10 @@ class SharedCircuit:
         # Until when a call need not ask. Once the store is lost, every call does, or
         # what it said last would let them all pass; it refuses at once by then.
         self._fresh_until = UNKNOWN
-        # Successes that the window in the store has not heard of yet.
+        # Successes that the window in the store has not heard of yet, all after the
+        # last answer of the store.
         self._unreported = 0
+        self._learned_at = UNKNOWN
         self._is_alone = False
         # What the listeners know.
         self._told = self.state
@@ -120,8 +122,7 @@ class SharedCircuit:
 
     async def failed(self, exc: Exception, ticket: Ticket) -> None:
         """Report that *exc* was raised."""
-        ended = FAILURE if self._options.counts(exc) else RELEASE
-        await drive_async(self._store, self._name, self._finish(ticket, ended))
+        await self._report(ticket, FAILURE if self._options.counts(exc) else RELEASE)
 
     def failed_sync(self, exc: Exception, ticket: Ticket) -> None:
         """Report that *exc* was raised."""
@@ -131,8 +132,7 @@ class SharedCircuit:
     async def finished(self, result: object, ticket: Ticket, duration: float) -> None:
         """Report a result."""
         is_failure = self._options.is_failure(result, duration)
-        steps = self._finish(ticket, FAILURE if is_failure else SUCCESS)
-        await drive_async(self._store, self._name, steps)
+        await self._report(ticket, FAILURE if is_failure else SUCCESS)
 
     def finished_sync(self, result: object, ticket: Ticket, duration: float) -> None:
         """Report a result."""
@@ -142,8 +142,19 @@ class SharedCircuit:
 
     def interrupted(self, ticket: Ticket, expired: bool) -> None:
         """Report a cancellation, in the background, since nobody can wait for it."""
-        steps = self._finish(ticket, FAILURE if expired else RELEASE)
-        task = asyncio.create_task(drive_async(self._store, self._name, steps))
+        self._finish_in_background(ticket, FAILURE if expired else RELEASE)
+
+    def _finish_in_background(self, ticket: Ticket, ended: int) -> None:
+        steps = self._finish(ticket, ended)
+        if ticket.epoch is None or self._is_unremarkable(ticket, ended):
+            drive(self._store, self._name, steps)  # It asks nobody.
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # It was dropped after the end of its loop; a lease ends by itself.
+            return
+        task = loop.create_task(drive_async(self._store, self._name, steps))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -151,6 +162,17 @@ class SharedCircuit:
         """Report that a thread was interrupted or abandoned."""
         steps = self._finish(ticket, FAILURE if expired else RELEASE)
         drive(self._store, self._name, steps)
+
+    async def _report(self, ticket: Ticket, ended: int) -> None:
+        try:
+            await drive_async(self._store, self._name, self._finish(ticket, ended))
+        except asyncio.CancelledError:
+            # Nobody knows whether the store has heard of it. A lease ends only once, so
+            # that it may hear twice.
+            if ticket.lease:
+                ticket.is_over = False
+                self._finish_in_background(ticket, ended)
+            raise
 
     # Called by people ----------------------------------------------------------
 
@@ -190,7 +212,7 @@ class SharedCircuit:
         options = self._options
         # Unique among all processes, so that nobody ends the probe of another.
         lease = uuid.uuid4().hex
-        reported, self._unreported = self._unreported, 0
+        reported = self._take_unreported()
         window = options.window if options.failure_rate else 0
         arguments = (options.reset_timeout, options.probes, lease, reported, window)
         try:
@@ -199,6 +221,11 @@ class SharedCircuit:
             self._unreported += reported
             self._fresh_until = UNKNOWN
             return self._enter_alone()
+        except GeneratorExit:
+            # Cancelled. The store may have given a lease that nobody would use.
+            self._unreported += reported
+            self._finish_in_background(Ticket(0, lease), RELEASE)
+            raise
         verdict, epoch, wait, _ = self._learn(answer)
         if verdict in (CLOSED, PROBE):
             return Ticket(epoch, lease if verdict == PROBE else "")
@@ -236,9 +263,12 @@ class SharedCircuit:
             return
         if ticket.epoch is None or self._is_unremarkable(ticket, ended):
             return
+        # Nothing is counted with a place that is given back.
+        reported = 0 if ended == RELEASE else self._take_unreported()
         try:
-            answer = yield SETTLE, self._settle_arguments(ticket, ended)
+            answer = yield SETTLE, self._settle_arguments(ticket, ended, reported)
         except StoreDownError:
+            self._unreported += reported
             self._fresh_until = UNKNOWN
             self._finish_alone(ended, self._local.epoch, None)
         else:
@@ -257,10 +287,17 @@ class SharedCircuit:
             return True
         return not self._failures
 
-    def _settle_arguments(self, ticket: Ticket, ended: int) -> tuple[float | str, ...]:
+    def _take_unreported(self) -> int:
+        """Return the successes to tell the store of, unless they are too old to count."""
+        reported, self._unreported = self._unreported, 0
+        age = self.clock() - self._learned_at
+        return reported if age <= self._options.window else 0
+
+    def _settle_arguments(
+        self, ticket: Ticket, ended: int, reported: int
+    ) -> tuple[float | str, ...]:
         options = self._options
         rate = options.failure_rate or 0
-        reported, self._unreported = self._unreported, 0
         return (
             ticket.epoch or 0,
             ticket.lease,
@@ -304,6 +341,7 @@ class SharedCircuit:
         self._verdict, self._epoch, self._failures = verdict, epoch, failures
         self._open_until = now + wait
         self._fresh_until = now + self._store.refresh
+        self._learned_at = now
         self._tell_change()
         return answer
 

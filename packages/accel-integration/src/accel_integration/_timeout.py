@@ -282,7 +282,10 @@ class AsyncLimit(Limit):
 
     def has_expired(self) -> bool:
         """Tell whether the current task is being cancelled by this limit."""
-        lane = self._lanes.get(asyncio.get_running_loop())
+        try:
+            lane = self._lanes.get(asyncio.get_running_loop())
+        except RuntimeError:  # The coroutine was dropped after the end of its loop.
+            return False
         return lane is not None and asyncio.current_task() in lane.expiring
 
     def expire_also(self, task: "asyncio.Task[Any]") -> None:
