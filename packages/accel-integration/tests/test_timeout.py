@@ -308,6 +308,18 @@ def test_sync_function_passes_results_exceptions_and_context(abandon):
         work(0)
 
 
+def test_usual_timeout_is_ten_seconds():
+    assert sp.Timeout().describe() == "gives up after 10 s"
+
+
+@pytest.mark.parametrize(("inside", "doubted"), [(2.9, False), (3, True), (4, True)])
+def test_timeout_that_cannot_end_before_the_one_around_it_is_doubted(inside, doubted):
+    doubt = sp.Timeout(3).doubts(sp.Timeout(inside))
+
+    assert (doubt is not None) is doubted
+    assert not doubted or "Make the inner one shorter" in doubt
+
+
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_no_time_at_all_is_refused(seconds):
     with pytest.raises(ValueError, match='"seconds" must be > 0'):
