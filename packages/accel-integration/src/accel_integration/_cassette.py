@@ -102,6 +102,8 @@ class Asked:
         key: What tells it apart from others.
         shown: What to call it in an error.
         body: What to tell of its body; values are hashes, and secret ones left out.
+
+    Secrets make no difference, so that tests need not know those of the recording.
     """
 
     def __init__(self, request: Any, secrets: list[str]) -> None:
@@ -118,8 +120,10 @@ class Asked:
         text = mask_text(
             same_boundary(request.content, kind).decode("latin-1"), secrets
         )
-        self.key += f" {hash_of(text)}"
+        # Who knows the rest of a body could guess a password by the hash of it all.
         fields = fields_of(text, kind)
+        known = json.dumps(fields, sort_keys=True) if fields else text
+        self.key += f" {hash_of(known)}"
         self.body = {
             "type": kind.partition(";")[0],
             "length": len(text),
@@ -151,7 +155,7 @@ class Asked:
         if unlike:
             return f"{', '.join(map(repr, unlike))} differ"
         if summary_of(mine) == summary_of(other):
-            return "secret fields, or how it is written, differ"
+            return "what it says differs"
         return f"{summary_of(other)} instead of {summary_of(mine)}"
 
 
@@ -172,15 +176,36 @@ def same_boundary(content: bytes, kind: str) -> bytes:
 
 
 def fields_of(text: str, kind: str) -> dict[str, str]:
-    """Return the fields of a form, or of an object in JSON."""
+    """Return the fields of a form, or of something in JSON, without secrets."""
     if kind.startswith("application/x-www-form-urlencoded"):
-        return dict(parse_qsl(text, keep_blank_values=True))
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        fields: Any = {}
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            fields.setdefault(name, []).append(value)
+    else:
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError):
+            return {}
+    if isinstance(fields, list):
+        fields = dict(enumerate(fields))
+    if not isinstance(fields, dict):
         return {}
-    pairs = value.items() if isinstance(value, dict) else ()
-    return {name: json.dumps(item, sort_keys=True) for name, item in pairs}
+    return {
+        str(name): json.dumps(item, sort_keys=True)
+        for name, item in without_secrets(fields).items()
+    }
+
+
+def without_secrets(value: Any) -> Any:
+    """Return *value*, a mask in the place of what seems secret by its name."""
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: MASK if is_secret_name(str(name)) else without_secrets(item)
+        for name, item in value.items()
+    }
 
 
 def kept_headers(response: Any) -> list[tuple[str, str]]:
