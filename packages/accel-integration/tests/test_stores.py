@@ -1377,6 +1377,37 @@ def test_stores_show_no_more_than_they_must(valkey):
     )
 
 
+async def test_any_text_may_be_a_key(store):
+    async def echo(key):
+        return key
+
+    call = sp.Throttling(TRICKLE, burst=1, key=str, store=store)(echo)
+
+    for key in ("\ud800", "", "\x00", "}{", "é" * 1000):
+        assert await call(key) == key
+        with pytest.raises(ThrottlingError):
+            await call(key)
+
+
+class Silent:
+    """A client whose server does not answer."""
+
+    async def execute_command(self, *args):
+        await asyncio.sleep(60)
+
+    eval = execute_command
+
+
+async def test_store_that_is_lost_is_told_of_once_for_all_who_wait(caplog):
+    store = RedisStore(Silent(), timeout=0.01, fail="open")
+    call = sp.Throttling(store=store)(ok)
+
+    results = await asyncio.gather(*(call() for _ in range(20)))
+
+    assert results == ["ok"] * 20
+    assert caplog.text.count("does not answer") == 1
+
+
 def use_in_two_loops(port, *, closes):
     client = redis.asyncio.Redis(port=port)
     call = sp.Throttling(1000, key="t", store=RedisStore(client))(ok)

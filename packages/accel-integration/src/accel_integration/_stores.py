@@ -155,7 +155,9 @@ class RedisStore:
 
     def _keys(self, name: str) -> list[str]:
         # Braces mark what decides the slot; quoting keeps those of a name out.
-        entity = f"{self._prefix}:{{{quote(name, safe=':/.@')}}}"
+        entity = (
+            f"{self._prefix}:{{{quote(name, safe=':/.@', errors='surrogatepass')}}}"
+        )
         return [entity, f"{entity}:probes", f"{entity}:window"]
 
     def _ask(self, call: tuple[Any, ...]) -> Answer:
@@ -176,14 +178,17 @@ class RedisStore:
         return verdict, epoch, wait, failures
 
     def _down(self, exc: Exception) -> StoreDownError:
-        self._down_until = self._clock() + self._pause
-        logger.warning(
-            "The store of stability patterns does not answer (%s); they fail %s for "
-            "%g s.",
-            reason_of(exc),
-            self.fail,
-            self._pause,
-        )
+        now = self._clock()
+        # Said once, however many calls have been waiting for it.
+        if now >= self._down_until:
+            logger.warning(
+                "The store of stability patterns does not answer (%s); they fail %s "
+                "for %g s.",
+                reason_of(exc),
+                self.fail,
+                self._pause,
+            )
+        self._down_until = now + self._pause
         return StoreDownError(str(exc))
 
 
