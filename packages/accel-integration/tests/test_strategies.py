@@ -450,6 +450,44 @@ async def test_hedge_learns_its_delay_from_the_calls(is_async):
     assert race_of(call).durations.delay == 0
 
 
+def test_hedge_stands_a_clock_that_goes_back():
+    times = itertools.cycle([2, 1])
+    call = sp.Hedge(60, percentile=0.9, clock=lambda: next(times))(lambda: "ok")
+
+    assert {call() for _ in range(30)} == {"ok"}
+
+
+def eager_task(loop, coro, *, context):
+    """Do what `asyncio.eager_task_factory` does, for what does not wait."""
+    future = loop.create_future()
+    try:
+        context.run(coro.send, None)
+    except StopIteration as stop:
+        future.set_result(stop.value)
+    except ConnectionError as exc:
+        future.set_exception(exc)
+    return future
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+async def test_hedge_takes_the_answer_of_an_eager_task(failures):
+    loop = asyncio.get_running_loop()
+    outcomes = [ConnectionError()] * failures + ["ok"]
+
+    @sp.RetryPattern(2, delay=0)
+    @sp.Hedge(60)
+    async def call():
+        if isinstance(outcome := outcomes.pop(0), Exception):
+            raise outcome
+        return outcome
+
+    loop.set_task_factory(eager_task)
+    try:
+        assert await call() == "ok"
+    finally:
+        loop.set_task_factory(None)
+
+
 def race_of(call):
     """Return the hedge of *call* in the one place it has."""
     return next(

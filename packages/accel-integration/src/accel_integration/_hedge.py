@@ -98,7 +98,8 @@ class Durations:
         """Note that a call that *began* then has its answer."""
         if self._policy.percentile is None:
             return
-        self._recent.append(self._policy.clock() - began)
+        # No clock but the usual one promises never to go back.
+        self._recent.append(max(0.0, self._policy.clock() - began))
         self._news += 1
         # Not for each call, since sorting takes its time, and the result changes slowly.
         if self._news >= ENOUGH:
@@ -163,19 +164,21 @@ class Race(Racing):
         self, runners: dict[asyncio.Task[Any], Exchange], start: Callable[[], None]
     ) -> asyncio.Task[Any]:
         """Return who has an answer first, or who failed last if nobody has."""
+        # Not those that are running, since a task may be eager, and done at once.
+        seen: set[asyncio.Task[Any]] = set()
         while True:
-            running = [task for task in runners if not task.done()]
             may_start = len(runners) <= self.policy.max_hedges
-            done, _ = await asyncio.wait(
-                running,
+            done, running = await asyncio.wait(
+                runners.keys() - seen,
                 timeout=self.durations.delay if may_start else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
                 if not task.cancelled() and task.exception() is None:
                     return task
-            if done and len(done) == len(running):
+            if done and not running:
                 return done.pop()
+            seen |= done
             if not done:
                 self.tell(len(runners) + 1)
                 start()
