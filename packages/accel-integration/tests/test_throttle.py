@@ -295,3 +295,37 @@ def test_says_in_words_that_it_goes_by_key():
 def test_senseless_options_are_refused(options):
     with pytest.raises(ValueError, match="must be >"):
         sp.Throttling(**options)
+
+
+def test_keys_are_one_for_threads_that_call_an_origin_first_together():
+    class Meeting(sp.Throttling):
+        barrier = None
+
+        def weave(self, weaver, body):
+            if self.barrier is not None:
+                self.barrier.wait(5)
+            super().weave(weaver, body)
+
+    class Api:
+        origin = "https://a.test"
+
+    throttling = Meeting(1, burst=1, key=lambda api, key: key, clock=FakeClock())
+    call = throttling(lambda api, key: key)
+    throttling.barrier = threading.Barrier(2)
+    outcomes = []
+
+    def first():
+        try:
+            outcomes.append(call(Api(), "a"))
+        except ThrottlingError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=first) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    throttling.barrier = None
+    first()
+    assert sorted(outcomes) == ["a", "refused", "refused"]

@@ -190,7 +190,8 @@ class Plan:
         # Woven when it is first called, since nobody knows the origins before.
         if (woven := self._at_origin.get(origin)) is None:
             woven = self.weave(Scope(self.endpoint, origin), self.func)
-            self._at_origin[origin] = woven
+            # Another thread may have been quicker, and its function knows some keys.
+            woven = self._at_origin.setdefault(origin, woven)
         return woven
 
     def reset(self) -> None:
