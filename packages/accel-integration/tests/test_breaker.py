@@ -479,6 +479,49 @@ async def test_a_status_counts_only_when_it_is_named(clock):
     assert plain.state == "closed"
 
 
+async def test_listener_that_closes_it_is_told_after_the_others(place):
+    breaker, upstream, heard = sp.CircuitBreaker(1, **place), Upstream(), []
+
+    def close_again(event):
+        if event.new == "open":
+            breaker.close()
+
+    breaker.subscribe(close_again)
+    breaker.subscribe(lambda event: heard.append(event.new))
+
+    await trip(breaker(upstream), upstream, times=1)
+
+    assert heard == ["open", "closed"]
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 10])
+async def test_listener_may_wait_for_a_thread_that_uses_the_circuit(
+    place, clock, seconds
+):
+    breaker, upstream, hung = sp.CircuitBreaker(1, 10, **place), Upstream(), []
+    call = breaker(upstream)
+
+    def isolate_in_a_thread(_event):
+        unsubscribe()
+        thread = threading.Thread(target=breaker.isolate, daemon=True)
+        thread.start()
+        thread.join(5)
+        hung.append(thread.is_alive())
+
+    # It hears that the circuit has opened, that a call was refused, or of the probe.
+    if not seconds:
+        unsubscribe = breaker.subscribe(isolate_in_a_thread)
+    await trip(call, upstream, times=1)
+    if seconds:
+        unsubscribe = breaker.subscribe(isolate_in_a_thread)
+        clock.advance(seconds)
+        await asyncio.gather(call(), return_exceptions=True)
+
+    assert hung == [False]
+    assert breaker.state == "isolated"
+
+
 async def test_listeners_hear_of_changes_and_rejections(place, clock):
     upstream = Upstream()
     breaker = sp.CircuitBreaker(1, 10, **place)

@@ -12,7 +12,7 @@ from accel_integration._errors import (
     CircuitBreakerError,
     is_programming_error,
 )
-from accel_integration._events import BreakerChanged, CallRejected, Hub
+from accel_integration._events import BreakerChanged, CallRejected, Herald, Hub
 from accel_integration._outcome import status_of_error, status_of_result
 from accel_integration._sync_timeout import SYNC_CALL
 from accel_integration._window import RateWindow
@@ -78,6 +78,7 @@ class BreakerState:
         self.failures = 0
         self._scope = scope
         self._hub = hub
+        self._herald = Herald(hub)
         self._lock = threading.RLock()
         self._isolated = False
         self._half_open = False
@@ -106,6 +107,7 @@ class BreakerState:
         with self._lock:
             old, self._isolated = self.state, True
             self._change(old, closed=False)
+        self._herald.tell()
         return DONE
 
     def close(self) -> Awaitable[None]:
@@ -113,38 +115,48 @@ class BreakerState:
         with self._lock:
             old, self._isolated = self.state, False
             self._change(old, closed=True)
+        self._herald.tell()
         return DONE
 
     def admit(self) -> Lease:
         """Return the lease for a probe, or refuse the call."""
-        with self._lock:
-            now = self.clock()
-            if self._isolated:
-                raise self._refusal(None)
-            if self.closed:  # Another thread has closed it in the meantime.
-                return Lease(is_probe=False, expires=now)
-            if not self._half_open:
-                if now < self._open_until:
-                    raise self._refusal(self._open_until - now)
-                self._half_open = True
-                self._change("open", closed=False)
-            self._probes = [lease for lease in self._probes if now < lease.expires]
-            # Those that have succeeded count too: the rest must not be more than asked.
-            if len(self._probes) + self._successes >= self.options.probes:
-                free = min((lease.expires for lease in self._probes), default=now)
-                raise self._refusal(free - now)
-            lease = Lease(is_probe=True, expires=now + self.options.reset_timeout)
-            self._probes.append(lease)
-            return lease
+        return self._admit()[0]
 
     def admit_abandonable(self) -> Lease:
         """Return a lease that counts as failed as soon as its thread is abandoned."""
-        with self._lock:
-            closed = self.closed
-            lease = Lease(is_probe=False, expires=0.0) if closed else self.admit()
-            epoch = self.epoch
+        lease, epoch = self._admit()
         if (call := SYNC_CALL.get()) is not None:
             call.when_abandoned(lease, functools.partial(self.expired, epoch))
+        return lease
+
+    def _admit(self) -> tuple[Lease, int]:
+        with self._lock:
+            lease, epoch = self._lease_or_wait(), self.epoch
+        # Outside of the lock, since a listener may make calls of its own.
+        self._herald.tell()
+        if isinstance(lease, Lease):
+            return lease, epoch
+        raise self._refusal(lease)
+
+    def _lease_or_wait(self) -> Lease | float | None:
+        """Return a lease, or after how many seconds there may be one, if ever."""
+        now = self.clock()
+        if self._isolated:
+            return None
+        if self.closed:  # Another thread may have closed it in the meantime.
+            return Lease(is_probe=False, expires=now)
+        if not self._half_open:
+            if now < self._open_until:
+                return self._open_until - now
+            self._half_open = True
+            self._change("open", closed=False)
+        self._probes = [lease for lease in self._probes if now < lease.expires]
+        # Those that have succeeded count too: the rest must not be more than asked.
+        if len(self._probes) + self._successes >= self.options.probes:
+            free = min((lease.expires for lease in self._probes), default=now)
+            return free - now
+        lease = Lease(is_probe=True, expires=now + self.options.reset_timeout)
+        self._probes.append(lease)
         return lease
 
     def finished(
@@ -170,6 +182,7 @@ class BreakerState:
             self._successes += 1
             if self._successes >= self.options.probes:
                 self._change("half_open", closed=True)
+        self._herald.tell()
 
     def failed(self, exc: Exception, epoch: int, lease: Lease | None) -> None:
         """Note that *exc* was raised."""
@@ -190,6 +203,7 @@ class BreakerState:
                 self._open("half_open")
             elif self._has_failed_enough():
                 self._open("closed")
+        self._herald.tell()
 
     def release(self, epoch: int, lease: Lease | None) -> None:
         """Give the place of a probe back, because it came to nothing."""
@@ -226,7 +240,7 @@ class BreakerState:
         self._change(old, closed=False)
 
     def _change(self, old: str, *, closed: bool) -> None:
-        """Begin a new epoch, and tell the listeners."""
+        """Begin a new epoch, and note what the listeners are to be told."""
         self.closed = closed
         self.epoch += 1
         self.failures = self._successes = 0
@@ -234,13 +248,8 @@ class BreakerState:
         if closed and self.window is not None:
             self.window.clear()
         new = self.state
-        if new != old and self._hub:
-            scope = self._scope
-            self._hub.emit(
-                BreakerChanged(
-                    endpoint=scope.endpoint, origin=scope.origin, old=old, new=new
-                )
-            )
+        if new != old:
+            self._herald.note(BreakerChanged, self._scope, old=old, new=new)
 
     def _refusal(self, retry_after: float | None) -> CircuitBreakerError:
         scope = self._scope

@@ -1,6 +1,7 @@
 """Events, and who listens to them."""
 
 import logging
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ __all__ = [
     "CallTimedOut",
     "Event",
     "FallbackUsed",
+    "Herald",
     "Hub",
     "Listener",
     "RetryScheduled",
@@ -160,3 +162,34 @@ class Hub:
                 logger.exception("A listener of %r failed.", event.name)
         for parent in (*self._parents, *self._living()):
             parent.emit(event)
+
+
+class Herald:
+    """Tells *hub* of one change after the other.
+
+    A listener may change things itself, or wait for another thread that does: what it
+    causes is told after its own event, and no lock but this one is held meanwhile.
+    """
+
+    __slots__ = ("_hub", "_lock", "_news")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._lock = threading.Lock()
+        self._news: list[Event] = []
+
+    def note(self, kind: type[Event], scope: Scope, **details: Any) -> None:
+        """Note an event of *kind* in *scope*, if anybody listens."""
+        if self._hub:
+            event = kind(endpoint=scope.endpoint, origin=scope.origin, **details)
+            self._news.append(event)
+
+    def tell(self) -> None:
+        """Tell of what was noted, or leave it to who is telling already."""
+        # Again, since the last one may have been noted while the lock was given back.
+        while self._news and self._lock.acquire(blocking=False):
+            try:
+                while self._news:
+                    self._hub.emit(self._news.pop(0))
+            finally:
+                self._lock.release()

@@ -13,7 +13,7 @@ from accel_integration._breaker_state import BreakerState, Lease
 from accel_integration._context import Scope
 from accel_integration._done import DONE
 from accel_integration._errors import CircuitBreakerError
-from accel_integration._events import BreakerChanged, CallRejected, Hub
+from accel_integration._events import BreakerChanged, CallRejected, Herald, Hub
 from accel_integration._scripts import (
     ADMIT,
     CLOSED,
@@ -72,6 +72,7 @@ class SharedCircuit:
         self._store = store
         self._scope = scope
         self._hub = hub
+        self._herald = Herald(hub)
         self._name = f"breaker:{scope.endpoint}:{scope.origin}"
         self._verdict: float = CLOSED
         self._epoch: float | None = None
@@ -349,7 +350,8 @@ class SharedCircuit:
         """Tell the listeners once of what this process or another has changed."""
         old, self._told = self._told, self.state
         if self._told != old:
-            self._hub.tell(BreakerChanged, self._scope, old=old, new=self._told)
+            self._herald.note(BreakerChanged, self._scope, old=old, new=self._told)
+            self._herald.tell()
 
     def _refusal(
         self, retry_after: float | None, *, store_is_down: bool = False
