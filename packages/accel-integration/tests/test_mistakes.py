@@ -114,6 +114,18 @@ async def test_no_guest_opens_a_circuit_by_what_no_client_sends(library):
             assert await it.get() == 1
 
 
+async def test_a_connection_that_the_other_side_gave_up_is_a_failure_of_it():
+    answers = [httpx.LocalProtocolError("Invalid input in state CLOSED"), 1]
+
+    @sp.RetryPattern(2, 0)
+    async def call():
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return answer
+
+    assert await call() == 1
+
+
 async def test_a_wrong_argument_is_a_mistake_for_patterns_around_too():
     calls = []
 

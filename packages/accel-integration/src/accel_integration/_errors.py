@@ -317,16 +317,24 @@ STANDARD_PROGRAMMING_ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     UnicodeEncodeError,
 )
-# What clients call a request that cannot be sent, such as one with a line break in a
-# header. If it counted, a guest who sends such things could open a circuit for all.
-REFUSED_BY_CLIENTS = frozenset({"InvalidURL", "LocalProtocolError"})
 
 
 def is_programming_error(exc: BaseException) -> bool:
     """Tell whether *exc* is our own mistake, without importing Pydantic for it."""
     if isinstance(exc, STANDARD_PROGRAMMING_ERRORS):
         return True
-    if type(exc).__name__ in REFUSED_BY_CLIENTS:
+    if is_refused_by_client(exc):
         return True
     core = sys.modules.get("pydantic_core")
     return core is not None and isinstance(exc, core.ValidationError)
+
+
+def is_refused_by_client(exc: BaseException) -> bool:
+    """Tell whether a client refused to send a request, such as one with a line break.
+
+    If it counted, a guest who sends such things could open a circuit for all.
+    """
+    name = type(exc).__name__
+    # It is also what becomes of a connection that the other side has given up (HTTP/2).
+    is_header = name == "LocalProtocolError" and str(exc).startswith("Illegal header")
+    return is_header or name == "InvalidURL"
