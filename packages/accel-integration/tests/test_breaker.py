@@ -226,7 +226,14 @@ async def test_a_probe_that_never_answers_loses_its_lease(place, clock):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("x"), TypeError("x"), ThrottlingError("it", 1, 1)]
+    "error",
+    [
+        KeyError("x"),
+        TypeError("x"),
+        ThrottlingError("it", 1, 1),
+        # What a task group raises whose calls were all refused.
+        ExceptionGroup("x", [ThrottlingError("it", 1, 1), TypeError("x")]),
+    ],
 )
 async def test_mistakes_and_rejections_do_not_count(place, error):
     upstream = Upstream()
@@ -238,6 +245,22 @@ async def test_mistakes_and_rejections_do_not_count(place, error):
             await breaker(upstream)()
 
     assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("others", "calls", "state"), [([], 1, "closed"), ([OSError()], 3, "open")]
+)
+async def test_a_group_is_retried_and_counted_if_one_of_it_is(
+    place, others, calls, state
+):
+    upstream = Upstream()
+    upstream.error = ExceptionGroup("x", [ThrottlingError("it", 1, 1), *others])
+    breaker, retry = sp.CircuitBreaker(3, **place), sp.RetryPattern(3, delay=0)
+    call = retry(breaker(upstream))
+
+    await asyncio.gather(call(), return_exceptions=True)
+
+    assert (upstream.calls, breaker.state) == (calls, state)
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -6,12 +6,9 @@ import time
 
 from accel_integration._bulkhead import doubt_holding
 from accel_integration._context import Clock, Scope
-from accel_integration._errors import (
-    REJECTIONS,
-    BulkheadFullError,
-    is_programming_error,
-)
+from accel_integration._errors import BulkheadFullError
 from accel_integration._events import CallRejected, Hub
+from accel_integration._outcome import is_about_us
 from accel_integration._parameters import at_least
 from accel_integration._strategy import StatefulStrategy, Strategy
 from accel_integration._weaver import Body, Weaver
@@ -127,7 +124,7 @@ class AdaptiveState:
         """Leave a place, and shrink the limit if the other side failed."""
         with self._lock:
             self.active -= 1
-            if not isinstance(exc, REJECTIONS) and not is_programming_error(exc):
+            if not is_about_us(exc):
                 self._set(self.limit * BACKOFF)
 
     def succeeded(self, start: float) -> None:

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 from accel_integration._context import Clock, Scope
 from accel_integration._done import DONE
-from accel_integration._errors import (
-    REJECTIONS,
-    CircuitBreakerError,
-    is_programming_error,
-)
+from accel_integration._errors import CircuitBreakerError
 from accel_integration._events import BreakerChanged, CallRejected, Herald, Hub
-from accel_integration._outcome import status_of_error, status_of_result
+from accel_integration._outcome import is_about_us, status_of_error, status_of_result
 from accel_integration._sync_timeout import SYNC_CALL
 from accel_integration._window import RateWindow
 
@@ -38,7 +34,7 @@ class BreakerOptions:
         status = status_of_error(exc) if self.statuses else None
         if status is not None:
             return status in self.statuses
-        return not (isinstance(exc, REJECTIONS) or is_programming_error(exc))
+        return not is_about_us(exc)
 
     def is_failure(self, result: object, duration: float) -> bool:
         """Tell whether a *result* is a failure, too late or by its status."""

@@ -6,8 +6,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from accel_integration._context import EXCHANGE, Exchange
+from accel_integration._errors import REJECTIONS, is_programming_error
 
 __all__ = [
+    "is_about_us",
     "note_status",
     "parse_retry_after",
     "retry_after_of",
@@ -39,6 +41,16 @@ def note_status() -> None:
         EXCHANGE.set(Exchange())
     else:
         exchange.forget_response()
+
+
+def is_about_us(exc: BaseException) -> bool:
+    """Tell whether *exc* says nothing about the other side.
+
+    It is a mistake of ours, a call that was refused, or a group of nothing else.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return all(map(is_about_us, exc.exceptions))
+    return isinstance(exc, REJECTIONS) or is_programming_error(exc)
 
 
 def status_of_error(exc: BaseException) -> int | None:

@@ -15,14 +15,10 @@ from accel_integration._context import (
     Seconds,
     time_left,
 )
-from accel_integration._errors import (
-    REJECTIONS,
-    MaxRetriesExceededError,
-    ResponseError,
-    is_programming_error,
-)
+from accel_integration._errors import MaxRetriesExceededError, ResponseError
 from accel_integration._events import Hub, RetryScheduled
 from accel_integration._outcome import (
+    is_about_us,
     note_status,
     retry_after_of,
     status_of_error,
@@ -239,11 +235,7 @@ class RetryPattern(Strategy):
         if self.statuses and (status := status_of_error(exc)) is not None:
             return status in self.statuses
         if self.on is None:
-            return not (
-                isinstance(exc, REJECTIONS)
-                or is_programming_error(exc)
-                or is_final(exc)
-            )
+            return not (is_about_us(exc) or is_final(exc))
         if isinstance(self.on, type | tuple):
             return isinstance(exc, self.on)
         return self.on(exc)
