@@ -308,6 +308,20 @@ def test_sync_function_passes_results_exceptions_and_context(abandon):
         work(0)
 
 
+@pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
+def test_time_that_is_over_inside_is_no_failure_outside():
+    breaker = sp.CircuitBreaker(1)
+
+    @breaker
+    @sp.Fallback("instead")
+    @sp.Timeout(0.001)
+    def late():
+        time.sleep(0.02)
+
+    assert late() == "instead"
+    assert breaker.state == "closed"
+
+
 def test_usual_timeout_is_ten_seconds():
     assert sp.Timeout().describe() == "gives up after 10 s"
 
