@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, field_validator, model_validator
 from sqlalchemy import select
 
@@ -470,6 +471,81 @@ async def test_only_what_is_mixed_in_is_offered(db, serve):
 
     assert (created.status_code, read.status_code) == (201, 200)
     assert [answer.status_code for answer in answers] == [404, 405, 405]
+
+
+async def test_location_is_an_address_whatever_the_path_holds(sqlite, browse):
+    app, router = FastAPI(), APIRouter(prefix="/{shop}")
+    app.state.DATABASE_MANAGER = manager
+    Users().as_view(router, "/user")
+    app.include_router(router)
+
+    async with browse(app) as web:
+        created = await web.post("/Ж%20%0d%25/user?q=%FF", json={"email": "a@b"})
+        found = await web.get(created.headers["location"])
+
+    assert created.headers["location"] == "/%D0%96%20%0D%25/user/1"
+    assert found.json() == created.json()
+
+
+async def test_location_does_not_read_the_query(sqlite):
+    app, router, sent = FastAPI(), APIRouter(), []
+    app.state.DATABASE_MANAGER = manager
+    Users().as_view(router, "/x")
+    app.include_router(router)
+
+    async def receive():
+        return {"type": "http.request", "body": b'{"email": "a@b"}'}
+
+    async def send(message):
+        sent.append(message)
+
+    # A server passes on what a client writes, even if it is no text.
+    scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"\xff"}
+    headers = [(b"content-type", b"application/json")]
+    await app({**scope, "headers": headers}, receive, send)
+
+    assert sent[0]["status"] == 201
+
+
+async def test_row_that_nobody_can_ask_for_has_no_location(sqlite, serve):
+    class Inbox(ViewSetCreate):
+        db_model = Note
+        pydantic_model = NoteOut
+
+    async with serve(Inbox) as web:
+        created = await web.post("/x", json={"text": "t"})
+
+    assert created.status_code == 201
+    assert "location" not in created.headers
+
+
+async def test_head_is_get_without_the_content(db, serve):
+    class Tagged(Users):
+        etag = True
+
+    async with serve(Tagged) as web:
+        await web.post("/x", json={"email": "a@b"})
+        for path in ("/x", "/x/1", "/x/2", "/x/me"):
+            got, head = await web.get(path), await web.head(path)
+
+            assert head.status_code == got.status_code
+            assert head.headers == got.headers
+            assert (head.content, got.content != b"") == (b"", True)
+        tag = {"If-None-Match": head.headers.get("etag", "*")}
+        known = await web.head("/x/1", headers=tag)
+
+    assert known.status_code == 304
+
+
+async def test_head_of_what_has_no_get_is_405(sqlite, serve):
+    class Inbox(ViewSetCreate):
+        db_model = Note
+        pydantic_model = NoteOut
+
+    async with serve(Inbox) as web:
+        answer = await web.head("/x")
+
+    assert answer.status_code == 405
 
 
 async def test_custom_mixin_registers_its_routes(sqlite, serve):

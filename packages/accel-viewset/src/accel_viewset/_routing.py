@@ -5,9 +5,10 @@ from typing import Any, Protocol
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader
 from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from accel_viewset._conditional import not_modified
 from accel_viewset._http_errors import as_http
@@ -55,12 +56,25 @@ class ViewSetRoute(APIRoute):
         if not scope["path"].endswith(self._end):
             return Match.NONE, {}
         match, child = super().matches(scope)
+        if match is Match.PARTIAL and self._answers_head(scope):
+            match = Match.FULL
         if match is Match.NONE or "item_id" not in child["path_params"]:
             return match, child
         if self._is_key(child["path_params"]["item_id"]):
             return match, child
         # The router takes a partial match if nothing else matches.
         return (Match.PARTIAL, child) if match is Match.FULL else (Match.NONE, {})
+
+    def _answers_head(self, scope: Scope) -> bool:
+        return scope["method"] == "HEAD" and "GET" in (self.methods or ())
+
+    def handle(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> Coroutine[Any, Any, None]:
+        """Answer HEAD as GET, without the content (RFC 9110, 9.3.2)."""
+        if self._answers_head(scope):
+            scope, send = {**scope, "method": "GET"}, _without_content(send)
+        return super().handle(scope, receive, send)
 
     def _is_key(self, text: str) -> bool:
         if self._reader is None:
@@ -87,6 +101,30 @@ class ViewSetRoute(APIRoute):
             return not_modified(request, response)
 
         return answer
+
+
+def _without_content(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
+
+
+def key_headers(request: Request) -> set[str]:
+    """Return the headers in which the route of *request* looks for API keys."""
+    shared = request.scope.get("fastapi")
+    # What `include_router` adds to a route is not on the route itself.
+    context = shared.get("effective_route_context") if shared else None
+    waiting = [(context or request.scope["route"]).dependant]
+    found = set()
+    while waiting:
+        dependant = waiting.pop()
+        waiting += dependant.dependencies
+        if isinstance(scheme := dependant.call, APIKeyHeader):
+            found.add(str(scheme.model.name).lower())
+    return found
 
 
 class ViewSetRouter(APIRouter):

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
@@ -20,6 +21,8 @@ from accel_viewset._rows import ORM, Rows
 from accel_viewset._schemas import Partial, check_merged
 
 _LARGEST = 2**63 - 1
+_OF_ONE_ROW = {"retrieve", "update", "partial_update", "delete"}
+_OF_PATHS = "/:@!$&'()*+,;="
 _MISSING = {404: {"description": "There is no such row"}}
 _COLLISION = {409: {"description": "The row collides with another one"}}
 
@@ -216,9 +219,13 @@ class ViewSetCreate(_Creating):
     ) -> Response:
         created = await self._create(request, item, aorm)
         reply = self._reply(self._one(created), response, status=201)
+        # An address that nobody answers is none.
+        if not self.router.actions & _OF_ONE_ROW:
+            return reply
         # `db_create` may be overridden to return anything.
         if (key := self._key.read(created)) is not None:
-            path = request.url.path.rstrip("/")
+            # The path has been decoded, and no header takes all that it may hold.
+            path = quote(request.scope["path"].rstrip("/"), safe=_OF_PATHS)
             reply.headers["Location"] = f"{path}/{text_of(key)}"
         return reply
 
