@@ -2,6 +2,8 @@
 
 import anyio
 import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.security import APIKeyHeader
 from sqlalchemy import select
 
 from accel_db import OrmAsync
@@ -170,3 +172,70 @@ async def test_true_means_this_process(sqlite, serve):
             await web.post("/x", json={"text": "t"}, headers=KEY)
 
     assert await count() == 1
+
+
+@pytest.mark.parametrize("where", ["view set", "router"])
+async def test_api_keys_tell_clients_apart(sqlite, notes, browse, where):
+    guards = [Depends(APIKeyHeader(name="X-Key"))]
+    if where == "view set":
+        notes.dependencies = guards
+    router = APIRouter()
+    notes().as_view(router, "/x")
+    app = FastAPI()
+    app.state.DATABASE_MANAGER = manager
+    app.include_router(router, dependencies=guards if where == "router" else ())
+
+    async with browse(app) as web:
+        for name in ("ann", "bo"):
+            headers = {**KEY, "x-key": name}
+            await web.post("/x", json={"text": "t"}, headers=headers)
+
+    assert await count() == 2
+
+
+async def test_client_with_a_renewed_token_is_the_same(sqlite, notes, serve):
+    async def user(request: Request):
+        request.state.jwt = {"sub": request.headers["authorization"][0]}
+
+    notes.dependencies = (Depends(user),)
+    async with serve(notes) as web:
+        for token in ("ann 1", "ann 2", "bo 1"):
+            headers = {**KEY, "authorization": token}
+            await web.post("/x", json={"text": "t"}, headers=headers)
+
+    assert await count() == 2
+
+
+class Away(MemoryIdempotency):
+    """A store whose server is away at one step."""
+
+    def __init__(self, step):
+        super().__init__()
+        setattr(self, step, self.fail)
+
+    async def fail(self, *_):
+        raise ConnectionError("the server at 10.0.0.1 is away")
+
+
+@pytest.mark.parametrize(
+    ("step", "statuses"),
+    [("begin", [503, 503]), ("finish", [201, 409]), ("abandon", [201, 409])],
+)
+async def test_store_that_is_away_loses_no_answer(
+    sqlite, serve, caplog, step, statuses
+):
+    class Users(FullViewSet):
+        db_model = User
+        pydantic_model = UserOut
+        idempotent_create = Away(step)
+
+    async with serve(Users) as web:
+        answers = [
+            await web.post("/x", json={"email": "a@b"}, headers={"Idempotency-Key": k})
+            for k in "12"
+        ]
+
+    assert [answer.status_code for answer in answers] == statuses
+    assert "10.0.0.1" not in answers[0].text + answers[1].text
+    assert answers[0].headers.get("retry-after") == ("1" if step == "begin" else None)
+    assert "does not answer" in caplog.text

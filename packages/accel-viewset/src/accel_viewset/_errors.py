@@ -12,7 +12,8 @@ ViewSetError
 └── IdempotencyError
     ├── IdempotencyKeyMissing
     ├── IdempotencyKeyReused
-    └── IdempotencyKeyInFlight
+    ├── IdempotencyKeyInFlight
+    └── IdempotencyUnavailable
 """
 
 # ruff: noqa: N818  # `except PermissionRefused` reads as it is spoken
@@ -145,4 +146,17 @@ class IdempotencyKeyInFlight(IdempotencyError):
     def __init__(self) -> None:
         super().__init__(
             "A request with this `Idempotency-Key` is being processed. Ask again soon."
+        )
+
+
+class IdempotencyUnavailable(IdempotencyError):
+    """Raised when nobody can tell whether an `Idempotency-Key` was used."""
+
+    http_status = 503
+    retry_after = 1.0
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was created: the store of idempotency keys does not answer. "
+            "Try again soon, with the same key."
         )

@@ -3,9 +3,11 @@
 Follows the draft "The Idempotency-Key HTTP Header Field" of the IETF's HTTPAPI group.
 """
 
+import asyncio
 import base64
 import hashlib
 import json
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -18,8 +20,12 @@ from accel_viewset._errors import (
     IdempotencyKeyInFlight,
     IdempotencyKeyMissing,
     IdempotencyKeyReused,
+    IdempotencyUnavailable,
 )
+from accel_viewset._routing import key_headers
+from accel_viewset._throttling import subject_of
 
+logger = logging.getLogger("accel_viewset")
 _LONGEST_KEY = 255
 # Other headers, such as cookies and rates, are about one response only.
 _KEPT_HEADERS = ("content-type", "etag", "location")
@@ -157,9 +163,11 @@ async def once(
 ) -> Response:
     """Return what *make* returns, or what it returned for the same key before.
 
-    Keys of different clients and paths never meet.
+    Keys of different clients and paths never meet. A client is known by the `sub` of
+    verified claims, else by `Authorization`, cookies, and the headers of API keys.
 
     Raises:
+        IdempotencyUnavailable: *store* does not answer.
         IdempotencyKeyMissing: the key is unusable, or *store* requires one.
         IdempotencyKeyReused: the key came with another payload.
         IdempotencyKeyInFlight: the first request is still running.
@@ -169,23 +177,48 @@ async def once(
         return await make()
     if not sent or len(sent) > _LONGEST_KEY or not sent.isprintable():
         raise IdempotencyKeyMissing
-    key = _digest(request.url.path, _identity(request), sent)
+    key = _digest(*_place(request), _identity(request), sent)
     claim = Record(_digest(await request.body()))
-    if (known := await store.begin(key, claim)) is not None:
+    if (known := await _begun(store, key, claim)) is not None:
         return _replayed(known, claim)
     try:
         response = await make()
     # Cancelled, too: nobody was told that it worked, so it may be tried again.
     except BaseException:
-        await store.abandon(key)
+        # Shielded, since who was cancelled may be so again while it waits.
+        await asyncio.shield(_noted(store.abandon(key)))
         raise
-    await store.finish(key, _record_of(response, claim))
+    await _noted(store.finish(key, _record_of(response, claim)))
     return response
 
 
+async def _begun(store: IdempotencyStore, key: str, claim: Record) -> Record | None:
+    try:
+        return await store.begin(key, claim)
+    except Exception as exc:
+        logger.exception("The store of idempotency keys does not answer.")
+        raise IdempotencyUnavailable from exc
+
+
+async def _noted(note: Awaitable[None]) -> None:
+    try:
+        await note
+    except Exception:
+        # What was created or refused stays so: the client gets to know it.
+        logger.exception("The store of idempotency keys does not answer.")
+
+
+def _place(request: Request) -> tuple[object, ...]:
+    scope = request.scope
+    return request.headers.get("host"), scope["path"], scope["query_string"]
+
+
 def _identity(request: Request) -> list[str]:
-    names = ("authorization", "cookie")
-    return [value for name in names for value in request.headers.getlist(name)]
+    # Between two attempts of one client, its token may be renewed.
+    if subject := subject_of(request):
+        return ["sub", subject]
+    names = ("authorization", "cookie", *sorted(key_headers(request)))
+    return [f"{name}: {x}" for name in names for x in request.headers.getlist(name)]
 
 
 def _digest(*parts: object) -> str:

@@ -97,10 +97,15 @@ class Throttle:
         }
 
 
-def _client(request: Request) -> str:
+def subject_of(request: Request) -> str:
+    """Return the `sub` of the claims that a dependency has verified, if there are any."""
     claims = getattr(request.state, "jwt", None)
     subject = claims.get("sub") if isinstance(claims, Mapping) else None
-    if subject:
+    return str(subject or "")
+
+
+def _client(request: Request) -> str:
+    if subject := subject_of(request):
         # Hashed, so that a limiter's server knows nobody, and no name is an address.
-        return hashlib.blake2b(str(subject).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(subject.encode(), digest_size=16).hexdigest()
     return request.client.host if request.client is not None else "-"
