@@ -381,6 +381,15 @@ async def test_relation_is_read_when_asked_for(files, serve, db):
     assert "owner" not in bare.json() | changed.json()
 
 
+async def test_relation_that_may_be_asked_for_is_not_written(serve, db):
+    async with serve(Expanding) as web:
+        created = await web.post("/x", json={"filename": "f", "owner": None})
+        replaced = await web.put(created.headers["location"], json={"filename": "g"})
+
+    assert (created.status_code, replaced.status_code) == (201, 200)
+    assert replaced.json()["filename"] == "g"
+
+
 async def test_unknown_relation_is_422(files, serve):
     async with serve(Expanding) as web:
         answer = await web.get("/x", params={"expand": "owner,files"})

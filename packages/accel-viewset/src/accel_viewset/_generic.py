@@ -198,10 +198,12 @@ class GenericViewSet(BaseViewSet):
             self._parents = Parents(mapper, self.prefix, self.parents)
         except ValueError as exc:
             raise self._refuse("parents", exc) from exc
-        hidden = self._parents.columns
+        # Related rows that a client may ask for are written with `deep_schema` only.
+        read_only = frozenset(() if self.deep_schema else self.expand)
+        hidden = self._parents.columns | read_only
         # What a client sends, completed by what the path says.
         whole = getattr(self, "create_schema", None) or create_schema(
-            model, mapper, frozenset()
+            model, mapper, read_only
         )
         self._created = self._parents.extended(whole)
         if not hasattr(self, "create_schema"):
