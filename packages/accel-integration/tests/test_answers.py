@@ -1,5 +1,6 @@
 """Answers: which of them count, and what becomes of bodies that nobody can read."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from types import FunctionType
@@ -207,10 +208,11 @@ async def test_names_of_fields_write_no_lines_of_their_own_into_a_log():
     assert len(str(caught.value)) < 1_000
 
 
+@pytest.mark.parametrize("func", [body, whole])
 @pytest.mark.parametrize("content", [b"<html>", DEEP, LONG_NUMBER])
-async def test_a_circuit_opens_for_garbage(content):
+async def test_a_circuit_opens_for_garbage(func, content):
     patterns = [sp.CircuitBreaker(2, 30)]
-    it, _ = served(dict[str, int], content, 200, func=body, patterns=patterns)
+    it, _ = served(dict[str, int], content, 200, func=func, patterns=patterns)
 
     for _ in range(2):
         with pytest.raises(ResponseValidationError):
@@ -218,6 +220,53 @@ async def test_a_circuit_opens_for_garbage(content):
 
     with pytest.raises(CircuitBreakerError):
         await it.call()
+
+
+@pytest.mark.parametrize("func", [body, whole])
+async def test_garbage_with_a_good_status_is_asked_for_again(func):
+    patterns = [sp.Fallback({}), sp.RetryPattern(3, 0, statuses={503})]
+    it, made = served(dict[str, int], b"<html>", 200, func=func, patterns=patterns)
+
+    assert await it.call() == {}
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
+    ("returns", "content", "status"),
+    [
+        (str, b"<html>", 200),
+        (Any, b"<html>", 200),
+        (httpx.Response, b"<html>", 200),
+        (User, b'{"name": "no id"}', 200),
+        (User, b"<html>", 500),
+    ],
+    ids=["text", "any", "response", "other schema", "error"],
+)
+async def test_any_other_response_is_one_to_patterns(returns, content, status):
+    patterns = [sp.RetryPattern(3, 0)]
+    it, made = served(returns, content, status, patterns=patterns)
+
+    with contextlib.suppress(ResponseStatusError, ResponseValidationError):
+        await it.call()
+
+    assert len(made) == 1
+
+
+async def test_a_response_is_read_once():
+    class Counted(httpx.Response):
+        reads = 0
+
+        def json(self):
+            Counted.reads += 1
+            return super().json()
+
+    async def counted(_api):
+        return Counted(200, json={"id": 1})
+
+    it, _ = served(User, b"", 200, func=counted)
+
+    assert await it.call() == User(id=1)
+    assert Counted.reads == 1
 
 
 async def test_mistakes_of_the_method_itself_stay_what_they_are():
@@ -256,6 +305,11 @@ class Sync(EndpointsDeclaration):
     def read(api: ApiHTTP) -> dict[str, int]:
         return api.client.get(str(api.url)).json()
 
+    @integration.endpoint("get", "/")
+    @sp.RetryPattern(3, 0, statuses={503})
+    def whole(api: ApiHTTP) -> dict[str, int]:
+        return api.client.get(str(api.url))
+
 
 def test_sync_endpoints_say_the_same_of_a_body_that_is_no_json():
     transport = httpx.MockTransport(lambda _: httpx.Response(400, text="<html>"))
@@ -265,3 +319,18 @@ def test_sync_endpoints_say_the_same_of_a_body_that_is_no_json():
         it.read()
 
     assert isinstance(caught.value.__cause__, json.JSONDecodeError)
+
+
+def test_sync_endpoints_ask_again_for_garbage_that_they_hand_on():
+    requests = []
+
+    def handler(request):
+        requests.append(request)
+        return httpx.Response(200, text="<html>")
+
+    it = Sync("http://it", client=httpx.Client(transport=httpx.MockTransport(handler)))
+
+    with pytest.raises(MaxRetriesExceededError):
+        it.whole()
+
+    assert len(requests) == 3

@@ -233,7 +233,9 @@ class Endpoint:
         """Put *strategies* around what it was decorated with."""
         plan = Plan.around(self.func, tuple(strategies))
         self.repeats = any(strategy.repeats for strategy in plan.strategies)
-        attempt = readable(plan.func, self._unreadable, is_async=self.is_async)
+        attempt = readable(
+            plan.func, self._unreadable, self._check_response, is_async=self.is_async
+        )
         if self.repeats:
             attempt = whole_at_every_attempt(attempt, is_async=self.is_async)
         self.plan = Plan(attempt, plan.strategies, plan.endpoint)
@@ -245,6 +247,11 @@ class Endpoint:
         if exchange is None or bodies is None:
             return None
         return self.schema.unreadable(exc, exchange, bodies.place)
+
+    def _check_response(self, response: Any) -> None:
+        exchange, bodies = EXCHANGE.get(), BODIES.get()
+        if exchange is not None and bodies is not None:
+            self.schema.check(response, exchange, bodies.place)
 
     def _check_parameters(self) -> None:
         """Refuse a function without ApiHTTP, or without what the path names."""
@@ -428,6 +435,8 @@ class OngoingCall:
         traceback: TracebackType | None,
     ) -> None:
         duration = time.perf_counter() - self._start
+        # An open response knows its place, and would never be given back by itself.
+        self.bodies.place.last_read = None
         self._watched.__exit__(exc_type, exc, traceback)
         self._noted.__exit__(exc_type, exc, traceback)
         # A call that was cancelled says nothing about the other side.

@@ -205,12 +205,14 @@ def secrets_sent(exchange: Exchange) -> list[str]:
 class Place:
     """Where an answer comes from; it is masked only when an error tells of it."""
 
-    __slots__ = ("credentials", "full_url", "name")
+    __slots__ = ("credentials", "full_url", "last_read", "name")
 
     def __init__(self, name: str, full_url: str, credentials: Any) -> None:
         self.name = name
         self.full_url = full_url
         self.credentials = credentials
+        # The last response that was read, so that none is read twice in a call.
+        self.last_read: tuple[Any, Received] | None = None
 
     @property
     def secrets(self) -> list[str]:
@@ -266,7 +268,10 @@ class ResponseSchema:
             kind not in self._bodies or (exchange.status or 0) < FIRST_ERROR_STATUS
         ):
             return value
-        received = Received.read(value, exchange, self._bodies)
+        if (last := place.last_read) is not None and last[0] is value:
+            received = last[1]
+        else:
+            received = Received.read(value, exchange, self._bodies)
         try:
             found, errors = self._best(received)
         except RecursionError as exc:
@@ -276,6 +281,30 @@ class ResponseSchema:
         if received.flaw is not None:
             errors = [received.flaw]
         raise self._error(received, exchange, place, errors) from None
+
+    def check(self, response: Any, exchange: Exchange, place: Place) -> None:
+        """Refuse garbage that came with a good status, while patterns can see it.
+
+        Whatever else may be wrong with *response* is left for the end of the call: to
+        patterns, it is a response.
+
+        Raises:
+            ResponseValidationError: Nobody can read it.
+        """
+        # One that is still open is for whoever gets it.
+        is_whole = getattr(response, "is_closed", True)
+        if (
+            type(response) in self._finished
+            or not is_whole
+            or not is_response(response)
+        ):
+            return
+        if response.status_code >= FIRST_ERROR_STATUS:
+            return
+        received = Received.read(response, exchange, self._bodies)
+        place.last_read = response, received
+        if received.flaw is not None and not self._best(received)[0]:
+            raise self._error(received, exchange, place, [received.flaw])
 
     def _best(self, received: Received) -> tuple[list[Any], list[str]]:
         """Return what fits best, if anything does, and what is wrong with the rest."""
@@ -374,30 +403,38 @@ class ResponseSchema:
 def readable(
     func: Callable[..., Any],
     judge: Callable[[Exception], ResponseError | None],
+    check: Callable[[Any], None],
     *,
     is_async: bool,
 ) -> Callable[..., Any]:
     """Return *func*, raising what *judge* says of a body that it could not read.
 
-    Strategies around it see that, and nothing of how the body was read.
+    A response that it returns is shown to *check*. Strategies around it see what both
+    raise, and nothing of how the body was read.
     """
 
     @functools.wraps(func)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            return func(*args, **kwargs)
+            answer = func(*args, **kwargs)
         except UNREADABLE as exc:
             if (error := judge(exc)) is None:
                 raise
             raise error from exc
+        if hasattr(answer, "status_code"):
+            check(answer)
+        return answer
 
     @functools.wraps(func)
     async def acall(*args: Any, **kwargs: Any) -> Any:
         try:
-            return await func(*args, **kwargs)
+            answer = await func(*args, **kwargs)
         except UNREADABLE as exc:
             if (error := judge(exc)) is None:
                 raise
             raise error from exc
+        if hasattr(answer, "status_code"):
+            check(answer)
+        return answer
 
     return acall if is_async else call
