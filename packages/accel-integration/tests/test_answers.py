@@ -36,6 +36,10 @@ class Order:
     id: int
 
 
+class http404(BaseModel):
+    detail: str
+
+
 async def whole(api):
     return await api.client.get(str(api.url))
 
@@ -250,6 +254,36 @@ async def test_any_other_response_is_one_to_patterns(returns, content, status):
         await it.call()
 
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("returns", "content", "kind", "answer"),
+    [
+        (bytes, b"\x89PNG\xff", "image/png", b"\x89PNG\xff"),
+        (bytes, b'{"a": 1}', "application/json", b'{"a": 1}'),
+        (bytes | http404, b"12", "text/csv", b"12"),
+        (str, b"12", "text/plain", "12"),
+        (str, b"null", "text/plain; charset=utf-8", "null"),
+        (str, b'"text"', "application/json", "text"),
+        (str | http404, b"<p>", "text/html", "<p>"),
+    ],
+)
+async def test_bytes_and_text_of_a_response_are_what_came(
+    returns, content, kind, answer
+):
+    async def answered(_api):
+        return httpx.Response(200, content=content, headers={"content-type": kind})
+
+    it, _ = served(returns, b"", 200, func=answered)
+
+    assert await it.call() == answer
+
+
+async def test_an_object_is_no_text():
+    it, _ = served(str, b'{"a": 1}', 200)
+
+    with pytest.raises(ResponseValidationError, match="should be a valid string"):
+        await it.call()
 
 
 async def test_a_response_is_read_once():

@@ -120,21 +120,16 @@ class Received(NamedTuple):
     flaw: str | None = None
 
     @classmethod
-    def read(
-        cls, value: Any, exchange: Exchange, bodies: frozenset[type] = BODY_TYPES
-    ) -> "Received":
-        """Look at *value*, which is a response or what was made of one."""
-        if not is_response(value):
-            is_made = type(value) not in bodies or exchange.fallbacks > 0
-            return cls(value, exchange.status, exchange.retry_after, is_made)
+    def of_response(cls, response: Any, wanted: Any = None) -> "Received":
+        """Read *response*, of whose body nothing but a *wanted* type is declared."""
         flaw = None
         # Not every body is what its content type says.
         try:
-            data = value.json() if value.content else None
+            data = read_body(response, wanted)
         except (ValueError, RecursionError) as exc:
-            data, flaw = text_in(value), flaw_of(exc)
-        retry_after = value.headers.get("retry-after")
-        return cls(data, value.status_code, retry_after, flaw=flaw)
+            data, flaw = text_in(response), flaw_of(exc)
+        retry_after = response.headers.get("retry-after")
+        return cls(data, response.status_code, retry_after, flaw=flaw)
 
     @property
     def is_error(self) -> bool:
@@ -151,6 +146,18 @@ class Received(NamedTuple):
             return json.dumps(self.data, default=_type_name, ensure_ascii=False)
         except RecursionError:
             return _type_name(self.data)
+
+
+def read_body(response: Any, wanted: Any) -> Any:
+    """Return what is in the body of *response*: JSON, unless bytes or text is *wanted*."""
+    if wanted is bytes:
+        return response.content
+    data = response.json() if response.content else None
+    # A text may look like JSON, such as a number.
+    if wanted is str and not isinstance(data, str):
+        kind = response.headers.get("content-type", "json")
+        return data if "json" in kind else text_in(response)
+    return data
 
 
 def text_in(response: Any) -> str:
@@ -271,7 +278,7 @@ class ResponseSchema:
         if (last := place.last_read) is not None and last[0] is value:
             received = last[1]
         else:
-            received = Received.read(value, exchange, self._bodies)
+            received = self._received(value, exchange)
         try:
             found, errors = self._best(received)
         except RecursionError as exc:
@@ -301,16 +308,25 @@ class ResponseSchema:
             return
         if response.status_code >= FIRST_ERROR_STATUS:
             return
-        received = Received.read(response, exchange, self._bodies)
+        received = self._received(response, exchange)
         place.last_read = response, received
         if received.flaw is not None and not self._best(received)[0]:
             raise self._error(received, exchange, place, [received.flaw])
+
+    def _received(self, value: Any, exchange: Exchange) -> Received:
+        """Look at *value*, which is a response or what was made of one."""
+        if is_response(value):
+            first, *others = self._candidates(value.status_code) or [None]
+            wanted = first.annotation if first and not others else None
+            return Received.of_response(value, wanted)
+        is_made = type(value) not in self._bodies or exchange.fallbacks > 0
+        return Received(value, exchange.status, exchange.retry_after, is_made)
 
     def _best(self, received: Received) -> tuple[list[Any], list[str]]:
         """Return what fits best, if anything does, and what is wrong with the rest."""
         fitting: list[tuple[Fit, Any]] = []
         errors: list[str] = []
-        candidates = self._candidates(received)
+        candidates = self._candidates(received.status)
         is_contested = len(candidates) > 1
         for alternative in candidates:
             try:
@@ -328,11 +344,11 @@ class ResponseSchema:
             return [], errors[:SHOWN_ERRORS]
         return [max(fitting, key=lambda found: found[0].rank)[1]], []
 
-    def _candidates(self, received: Received) -> list[Alternative]:
-        if received.status is None:
+    def _candidates(self, status: int | None) -> list[Alternative]:
+        if status is None:
             return self.alternatives
         # A class named after the status is the only one meant for it.
-        named = [alt for alt in self.alternatives if alt.status == received.status]
+        named = [alt for alt in self.alternatives if alt.status == status]
         return named or [alt for alt in self.alternatives if alt.status is None]
 
     def _is_credible(
