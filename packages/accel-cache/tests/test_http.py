@@ -431,3 +431,25 @@ def test_generators_are_refused(cache):
 def test_settings_that_cannot_work_are_refused(cache, options, message):
     with pytest.raises(CacheConfigurationError, match=message):
         cache(**options)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Set-Cookie": "a=b"}, {"Cache-Control": "no-store"}, {"Vary": "X-A"}]
+)
+async def test_what_a_404_says_of_caching_counts(app, cache, browse, headers):
+    runs = []
+
+    @app.get("/")
+    @cache(ttl=60, negative=5)
+    async def missing():
+        runs.append(1)
+        raise HTTPException(404, "gone", headers)
+
+    async with browse(app) as web:
+        for value in "ab":
+            answer = await web.get("/", headers={"X-A": value})
+            # With its cookie the client would be another one.
+            web.cookies.clear()
+
+            assert answer.status_code == 404
+    assert len(runs) == 2

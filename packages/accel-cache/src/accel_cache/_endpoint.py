@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -12,6 +12,7 @@ from accel_cache._entry import Draft
 from accel_cache._http import (
     NEGATIVE,
     STORABLE,
+    Sharing,
     header_values,
     new_etag,
     sharing,
@@ -154,33 +155,36 @@ class CachedEndpoint:
         try:
             value = await self._run(call)
         except met.HTTPException as exc:
-            if (draft := self._negative(exc)) is None:
+            if (draft := self._negative(call, exc)) is None:
                 raise
             return draft
         response = await met.render(call.request, call.injected, value, call.before)
         return self._draft(call, response)
 
-    def _negative(self, exc: Any) -> Draft | None:
+    def _negative(self, call: Call, exc: Any) -> Draft | None:
         if not self._options.policy.negative or exc.status_code not in NEGATIVE:
             return None
+        own = dict(exc.headers or {})
         try:
-            body = json.dumps([exc.detail, dict(exc.headers or {})]).encode()
+            body = json.dumps([exc.detail, own]).encode()
+            headers = [(n.lower().encode(), v.encode()) for n, v in own.items()]
         except (TypeError, ValueError):
             # A detail that JSON does not take is raised, and not remembered.
             return None
+        rules, vary = _said(call, headers)
         return Draft(
             body,
             kind="error",
             status=exc.status_code,
+            vary=vary,
+            storable=rules.storable,
             ttl=self._options.policy.negative,
             payload=exc,
         )
 
     def _draft(self, call: Call, response: met.Response) -> Draft:
         headers = response.raw_headers
-        # Dependencies set theirs anew for each caller; what they say of caching counts.
-        said = [*headers, *(pair for pair in call.before if pair[0] in _ABOUT_CACHING)]
-        rules = sharing(said, partitioned=call.private)
+        rules, vary = _said(call, headers)
         status = response.status_code
         negative = self._options.policy.negative if status in NEGATIVE else 0
         body = getattr(response, "body", None)
@@ -195,12 +199,20 @@ class CachedEndpoint:
             status=status,
             headers=kept,
             etag=etags[0].decode("latin-1") if etags else new_etag(body),
-            vary=variant(
-                vary_names(said) - call.selectors.names - {"*"},
-                call.request.scope["headers"],
-            ),
+            vary=vary,
             private=call.private,
             ttl=negative or rules.ttl,
             storable=rules.storable and (status in STORABLE or bool(negative)),
             payload=response,
         )
+
+
+def _said(
+    call: Call, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[Sharing, dict[str, str]]:
+    """Return what a response says of storing it, and the variant that it is."""
+    # Dependencies set theirs anew for each caller; what they say of caching counts.
+    said = [*headers, *(pair for pair in call.before if pair[0] in _ABOUT_CACHING)]
+    names = vary_names(said) - call.selectors.names - {"*"}
+    rules = sharing(said, partitioned=call.private)
+    return rules, variant(names, call.request.scope["headers"])
