@@ -316,8 +316,8 @@ class ResponseSchema:
     def _received(self, value: Any, exchange: Exchange) -> Received:
         """Look at *value*, which is a response or what was made of one."""
         if is_response(value):
-            first, *others = self._candidates(value.status_code) or [None]
-            wanted = first.annotation if first and not others else None
+            candidates = self._candidates(value.status_code)
+            wanted = candidates[0].annotation if len(candidates) == 1 else None
             return Received.of_response(value, wanted)
         is_made = type(value) not in self._bodies or exchange.fallbacks > 0
         return Received(value, exchange.status, exchange.retry_after, is_made)
