@@ -23,11 +23,12 @@ from accel_integration import (
     EndpointsDeclaration,
     HTTPMethod,
     IntegrationHTTP,
+    RequestError,
     called_by,
     docintegration,
     sp,
 )
-from accel_integration._describe import entries_of
+from accel_integration._describe import entries_of, integration_state
 from accel_integration._openapi import openapi_of
 from accel_integration._page import prose
 
@@ -359,6 +360,32 @@ def test_models_of_one_name_are_kept_apart():
     schemas = openapi_of(entry)["components"]["schemas"]
 
     assert [list(schema["properties"]) for schema in schemas.values()] == [["a"], ["b"]]
+
+
+async def test_endpoints_that_a_function_makes_are_kept_apart():
+    integration = IntegrationHTTP("Made")
+
+    def made(path):
+        @integration.endpoint("get", path)
+        async def fetch(api: ApiHTTP, number: int) -> int:
+            return number
+
+        return fetch
+
+    class Made(EndpointsDeclaration):
+        books = made("/books")
+        films = made("/films")
+
+    Made.integration = integration
+    it = Made("http://made.test")
+    (entry,) = entries_of(it)
+
+    assert await it.books(1) + await it.books(1) == 2
+
+    assert [state["calls"] for state in integration_state(entry)["endpoints"]] == [2, 0]
+    validate(openapi_of(entry), cls=OpenAPIV31SpecValidator)
+    with pytest.raises(RequestError, match="Made: films was not called"):
+        await it.films("x")
 
 
 class Unbounded(BaseModel):

@@ -95,7 +95,8 @@ class ClientPool:
 
         Those of other loops can only be closed there.
         """
-        client = self._async.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            client = self._async.pop(asyncio.get_running_loop(), None)
         self.close()
         if client is not None:
             await client.aclose()

@@ -285,8 +285,12 @@ class Endpoint:
         """The stability patterns around it, the outermost first."""
         return self.plan.strategies
 
-    def resolve(self, owner: type) -> None:
-        """Evaluate the annotations, in the namespace of *owner* first."""
+    def resolve(self, owner: type, name: str) -> None:
+        """Evaluate the annotations, in the namespace of *owner*, where it is *name*."""
+        # Functions that another one makes are all called the same.
+        if self.name not in vars(owner):
+            self.name = name
+            self._title = f"{self.integration.name}: {name}"
         # `Schema.Answer` of a subclass wins over that of its parents.
         spaces = [vars(cls) for cls in owner.__mro__ if cls is not object]
         func = inspect.unwrap(self.func)
@@ -498,7 +502,7 @@ class EndpointsDeclaration(ApiHTTP):
                 )
                 raise TypeError(msg)
             _warn_of_strategies_above(f"{cls.__name__}.{name}", value)
-            endpoint.resolve(cls)
+            endpoint.resolve(cls, name)
 
     def __init__(
         self, base_url: str = "", credentials: Any = None, client: Any = None
@@ -519,12 +523,7 @@ class EndpointsDeclaration(ApiHTTP):
         self._pool.open()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
