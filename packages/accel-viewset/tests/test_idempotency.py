@@ -2,7 +2,7 @@
 
 import anyio
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.security import APIKeyHeader
 from sqlalchemy import select
 
@@ -67,6 +67,24 @@ async def test_key_of_another_client_is_another_key(sqlite, notes, serve):
             answer = await web.post("/x", json={"text": name}, headers=headers)
 
             assert answer.json()["text"] == name
+
+
+async def test_repeated_create_has_the_headers_of_its_dependencies(
+    sqlite, notes, serve
+):
+    calls = []
+
+    async def rate(response: Response):
+        calls.append(1)
+        response.headers["RateLimit"] = str(len(calls))
+
+    notes.dependencies = (Depends(rate),)
+    async with serve(notes) as web:
+        answers = [
+            await web.post("/x", json={"text": "t"}, headers=KEY) for _ in range(2)
+        ]
+
+    assert [a.headers.get_list("ratelimit") for a in answers] == [["1"], ["2"]]
 
 
 async def test_create_without_a_key_always_creates(sqlite, notes, serve):

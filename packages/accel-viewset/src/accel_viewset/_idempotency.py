@@ -159,7 +159,10 @@ def _loaded(text: str | bytes) -> Record:
 
 
 async def once(
-    store: IdempotencyStore, request: Request, make: Callable[[], Awaitable[Response]]
+    store: IdempotencyStore,
+    request: Request,
+    injected: Response,
+    make: Callable[[], Awaitable[Response]],
 ) -> Response:
     """Return what *make* returns, or what it returned for the same key before.
 
@@ -180,7 +183,10 @@ async def once(
     key = _digest(*_place(request), _identity(request), sent)
     claim = Record(_digest(await request.body()))
     if (known := await _begun(store, key, claim)) is not None:
-        return _replayed(known, claim)
+        replayed = _replayed(known, claim)
+        # What dependencies say is about this response, such as the rate.
+        replayed.raw_headers.extend(injected.raw_headers)
+        return replayed
     try:
         response = await make()
     # Cancelled, too: nobody was told that it worked, so it may be tried again.

@@ -202,7 +202,7 @@ class ViewSetCreate(_Creating):
 
             if self._idempotency is None:
                 return await make()
-            return await once(self._idempotency, request, make)
+            return await once(self._idempotency, request, response, make)
 
         return self._route(
             "POST",
