@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import threading
 import time
 
@@ -111,6 +112,77 @@ async def test_what_arms_nothing_is_ended_by_the_deadline_around_it():
 
     with pytest.raises(StabilityTimeoutError, match=r"outer took longer than 0\.05 s"):
         await outer(None)
+
+
+def in_tens(seconds):
+    """Return *seconds* as they were a moment ago, however slow the machine is."""
+    return math.ceil(seconds / 10) * 10
+
+
+def starts(job):
+    """Return two functions that start *job* in a task of its own, one an endpoint."""
+
+    async def call(_first):
+        await asyncio.sleep(0)
+        task = asyncio.create_task(job())
+        await asyncio.sleep(0)
+        return task
+
+    async def endpoint(api):
+        return await call(api)
+
+    return call, endpoint
+
+
+@pytest.mark.parametrize("is_endpoint", [False, True])
+async def test_deadline_of_a_call_that_is_over_holds_for_no_task_it_left(is_endpoint):
+    over, seen = asyncio.Event(), []
+
+    def look():
+        left = time_left()
+        seen.append(None if left is None else in_tens(left))
+
+    async def job():
+        look()
+        await over.wait()
+        look()
+        # What limits itself is known again, in every way.
+        sp.Timeout(30)(look)()
+        sp.Timeout(40, abandon=True)(look)()
+        await sp.Timeout(50)(look_after_waiting)()
+        await sp.Timeout(60)(look_in_endpoint)(None)
+        look()
+
+    async def look_after_waiting():
+        await asyncio.sleep(0)
+        look()
+
+    async def look_in_endpoint(api):
+        look()
+
+    task = await sp.Timeout(20)(starts(job)[is_endpoint])(None)
+    over.set()
+    await task
+
+    assert seen == [20, None, 30, 40, 50, 60, None]
+
+
+@pytest.mark.parametrize("is_endpoint", [False, True])
+async def test_task_goes_by_what_is_around_the_call_that_started_it(is_endpoint):
+    over = asyncio.Event()
+
+    async def job():
+        await over.wait()
+        return time_left()
+
+    @sp.Timeout(60)
+    async def outer():
+        await asyncio.sleep(0)
+        task = await sp.Timeout(20)(starts(job)[is_endpoint])(None)
+        over.set()
+        return await task
+
+    assert in_tens(await outer()) == 60
 
 
 async def test_clean_up_after_the_deadline_has_a_time_of_its_own():

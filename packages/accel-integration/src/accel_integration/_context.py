@@ -1,8 +1,9 @@
 """What a call in progress knows: its scope, its deadline, the last status seen."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -13,12 +14,14 @@ __all__ = [
     "DEADLINE",
     "EXCHANGE",
     "Clock",
+    "Entry",
     "Exchange",
     "Request",
     "Scope",
     "Seconds",
     "Temporarily",
     "called_by",
+    "in_force",
     "seconds_of",
     "time_left",
 ]
@@ -88,6 +91,35 @@ EXCHANGE: ContextVar[Exchange | None] = ContextVar("EXCHANGE", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("DEADLINE", default=None)
 
 
+class Entry(float):
+    """A call that waits: its deadline, which knows the task that it will cancel.
+
+    A number, since it is what `DEADLINE` holds, of which most want only the moment.
+    """
+
+    __slots__ = ("cancelling", "fired", "outer", "task", "token")
+
+    cancelling: int
+    # Whether its time is over.
+    fired: bool
+    # What `DEADLINE` holds after this one; known once it is announced.
+    outer: float | None
+    # None once the call is over.
+    task: "asyncio.Task[Any] | None"
+    # What resets `DEADLINE` to that, unless others have come in between.
+    token: Token[float | None] | None
+
+
+def in_force(deadline: float | None) -> float | None:
+    """Return *deadline*, or what was around it if its call is over.
+
+    That holds for nobody, such as a task that the call has started and left behind.
+    """
+    while isinstance(deadline, Entry) and deadline.task is None:
+        deadline = deadline.outer
+    return deadline
+
+
 # Says which route the current task serves, as far as that is known by now.
 CALLER: ContextVar[Callable[[], str | None] | None] = ContextVar("CALLER", default=None)
 
@@ -137,6 +169,6 @@ def time_left() -> float | None:
     Use it to give a budget to what a call does itself. An endpoint knows its deadline
     from the start, any other function from the moment it first waits.
     """
-    if (deadline := DEADLINE.get()) is None:
+    if (deadline := in_force(DEADLINE.get())) is None:
         return None
     return max(0.0, deadline - time.monotonic())

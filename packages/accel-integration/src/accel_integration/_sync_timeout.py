@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from accel_integration._context import DEADLINE
+from accel_integration._context import DEADLINE, in_force
 from accel_integration._errors import StabilityTimeoutError
 from accel_integration._threads import run_in_thread
 
@@ -22,7 +22,7 @@ def nearest(deadline: float) -> float:
 
     All are on the clock of the event loop, which is `time.monotonic` everywhere.
     """
-    outer = DEADLINE.get()
+    outer = in_force(DEADLINE.get())
     return deadline if outer is None or deadline < outer else outer
 
 

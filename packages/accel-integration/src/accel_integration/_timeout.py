@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Token
 from typing import Any
 
-from accel_integration._context import DEADLINE, Scope, Seconds
+from accel_integration._context import DEADLINE, Entry, Scope, Seconds, in_force
 from accel_integration._events import CallTimedOut, Hub
 from accel_integration._parameters import positive
 from accel_integration._retry import RetryPattern
@@ -123,7 +123,9 @@ class Timeout(Strategy):
         weaver.line(f"{outer} = {get}()")
         # The variable holds the nearest deadline; a later one changes nothing.
         weaver.line(f"{token} = {late} = None")
-        with weaver.block(f"if {outer} is None or {deadline} < {outer}:"):
+        living = weaver.bind("in_force", in_force)
+        nearer = f"{deadline} < {outer} or {living}({outer}) is not {outer}"
+        with weaver.block(f"if {outer} is None or {nearer}:"):
             weaver.line(f"{token} = {weaver.bind('set', DEADLINE.set)}({deadline})")
         weaver.deadlines.append((deadline, late))
         with weaver.block("try:"):
@@ -143,24 +145,6 @@ class Timeout(Strategy):
 
     def _tell(self, hub: Hub, scope: Scope) -> None:
         hub.tell(CallTimedOut, scope, seconds=self.seconds)
-
-
-class Entry(float):
-    """A call that waits: its deadline, which knows the task that it will cancel.
-
-    A number, since it is what `DEADLINE` holds, of which most want only the moment.
-    """
-
-    __slots__ = ("cancelling", "fired", "outer", "task", "token")
-
-    cancelling: int
-    # Whether its time is over.
-    fired: bool
-    # What `DEADLINE` holds after this one; known once it is announced.
-    outer: float | None
-    task: "asyncio.Task[Any] | None"
-    # What resets `DEADLINE` to that, unless others have come in between.
-    token: Token[float | None] | None
 
 
 class Lane:
@@ -317,9 +301,10 @@ def announce(entry: Entry, before: float | None, token: Token[float | None]) -> 
     took the place of is asked of the token, since a look beforehand would cost as much
     as the queue.
     """
+    before = in_force(before)
     entry.outer, entry.token = before, None
-    inner = token.old_value
-    if isinstance(inner, float) and inner <= entry:
+    inner = None if token.old_value is Token.MISSING else in_force(token.old_value)
+    if inner is not None and inner <= entry:
         DEADLINE.reset(token)
     if before is not None and before <= entry:
         return
@@ -405,4 +390,5 @@ async def run_with_deadline(coro: Coroutine[Any, Any, Any], limit: AsyncLimit) -
             return stop.value
         return await run_within(coro, awaited, limit, before, entry)
     finally:
+        entry.task = None
         withdraw(entry)
