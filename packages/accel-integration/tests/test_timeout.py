@@ -86,6 +86,38 @@ async def test_cancellation_from_outside_propagates(steps):
     assert task.cancelled()
 
 
+async def test_cancellation_from_outside_is_left_to_whoever_asked_for_it():
+    @sp.Timeout(60)
+    async def cancelled():
+        asyncio.current_task().cancel()
+        await asyncio.sleep(60)
+
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled()
+    requests = asyncio.current_task().cancelling()
+    asyncio.current_task().uncancel()
+
+    assert requests == 1
+
+
+async def test_cancellation_after_an_expiry_is_left_to_whoever_asked_for_it():
+    task = asyncio.current_task()
+
+    @sp.Timeout(0.01)
+    async def cancelled():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled()
+    requests = task.cancelling()
+    task.uncancel()
+
+    assert requests == 1
+
+
 async def test_cancellation_wins_over_an_expiry_in_the_same_moment():
     task = asyncio.create_task(hang())
     await asyncio.sleep(0)
@@ -265,6 +297,15 @@ async def test_time_left_shrinks_towards_the_nearest_deadline():
     assert time_left() is None
 
 
+async def test_deadline_of_a_call_that_never_waits_is_known_and_forgotten():
+    @sp.Timeout(60)
+    async def look(api):
+        return time_left()
+
+    assert await look(None) <= 60
+    assert time_left() is None
+
+
 async def test_inner_deadline_is_never_later_than_the_outer_one():
     @sp.Timeout(1)
     async def outer(api):
@@ -290,6 +331,43 @@ def test_sync_function_that_hangs_can_be_abandoned():
         hang_sync()
     assert not ended
     answer.set()
+
+
+@pytest.mark.parametrize(("outside", "inside"), [(1, 50), (50, 1), (None, 1)])
+def test_abandoned_call_knows_the_nearest_deadline(outside, inside):
+    inner = sp.Timeout(inside, abandon=True)(time_left)
+
+    def call():
+        return inner()
+
+    left = (call if outside is None else sp.Timeout(outside)(call))()
+
+    assert 0 < left <= 1
+
+
+@pytest.mark.parametrize("abandon", [False, True])
+def test_listeners_hear_of_sync_functions_whose_time_is_over(abandon):
+    timeout, free, heard = sp.Timeout(0.01, abandon=abandon), threading.Event(), []
+    timeout.subscribe(heard.append)
+
+    with pytest.raises(StabilityTimeoutError):
+        timeout(lambda: free.wait(0.1))()
+
+    assert [(type(event).__name__, event.seconds) for event in heard] == [
+        ("CallTimedOut", 0.01)
+    ]
+
+
+async def test_listeners_hear_of_async_functions_whose_time_is_over():
+    timeout, heard = sp.Timeout(0.01), []
+    timeout.subscribe(heard.append)
+
+    with pytest.raises(StabilityTimeoutError):
+        await timeout(asyncio.sleep)(60)
+
+    assert [(type(event).__name__, event.seconds) for event in heard] == [
+        ("CallTimedOut", 0.01)
+    ]
 
 
 @pytest.mark.parametrize("abandon", [False, True])
@@ -340,26 +418,33 @@ def test_no_time_at_all_is_refused(seconds):
         sp.Timeout(seconds)
 
 
-def test_needs_a_task_to_cancel():
-    class Forever:
-        def __await__(self):
-            yield
+class Forever:
+    def __await__(self):
+        yield
 
-    @sp.Timeout(1)
-    async def call():
-        await Forever()
 
+async def endpoint(api):
+    await Forever()
+
+
+async def plain(other):
+    await Forever()
+
+
+@pytest.mark.parametrize("func", [endpoint, plain])
+def test_needs_a_task_to_cancel(func):
     async def drive():
         loop, failed = asyncio.get_running_loop(), []
 
         def step():
             try:
-                call().send(None)
+                sp.Timeout(1)(func)(None).send(None)
             except RuntimeError as exc:
                 failed.append(str(exc))
 
         loop.call_soon(step)
         await asyncio.sleep(0.001)
+        gc.collect()
         return failed
 
     assert asyncio.run(drive()) == [

@@ -1,12 +1,15 @@
 """One timer ends each of many calls at its own time, in whatever order they come."""
 
 import asyncio
+import gc
 import selectors
+import weakref
 
+import pytest
 from hypothesis import example, given, strategies as st
 
-from accel_integration import sp
-from accel_integration._timeout import Entry, Lane
+from accel_integration import StabilityTimeoutError, sp
+from accel_integration._timeout import AsyncLimit, Entry, Lane
 
 
 class Patience(selectors.DefaultSelector):
@@ -46,19 +49,25 @@ def run(main):
         return runner.get_loop().timers
 
 
-async def hold(lane, due, patience, ended):
-    """Stay in *lane* until *due*, or not for so long."""
-    loop, entry = asyncio.get_running_loop(), Entry(due)
-    entry.task, entry.fired = asyncio.current_task(), False
-    entry.outer = entry.token = None
-    lane.add(entry, loop)
+async def hold(limit, due, patience, ended):
+    """Stay in the queue of *limit* until *due*, or not for so long."""
+    task, entry = asyncio.current_task(), Entry(due)
+    entry.task, entry.fired = task, False
+    lane = limit.enter(entry, task, None)
     try:
         await asyncio.sleep(patience)
     except asyncio.CancelledError:
-        asyncio.current_task().uncancel()
+        task.uncancel()
     finally:
         lane.leave(entry)
-    ended.append(round(loop.time(), 2))
+    ended.append(round(task.get_loop().time(), 2))
+    # From now on, it is left alone.
+    await asyncio.sleep(60)
+    return lane
+
+
+def new_limit():
+    return AsyncLimit(1, "it", lambda: None)
 
 
 # After which pause one comes, how soon it is due, and when it would go by itself.
@@ -78,14 +87,14 @@ def test_each_call_ends_at_its_own_time_in_whatever_order_they_come(arrivals):
 
     async def main():
         loop = asyncio.get_running_loop()
-        lane, tasks = Lane(loop), []
+        limit, tasks = new_limit(), []
         for pause, seconds, patience in arrivals:
             await asyncio.sleep(pause)
             now = loop.time()
             expected.append(round(now + min(seconds, patience), 2))
-            work = hold(lane, now + seconds, patience, ended)
+            work = hold(limit, now + seconds, patience, ended)
             tasks.append(asyncio.create_task(work))
-        await asyncio.gather(*tasks)
+        lane, *_ = await asyncio.gather(*tasks)
         assert not lane.queue
         assert not lane.expiring
 
@@ -99,12 +108,11 @@ def test_all_that_are_overdue_end_when_the_loop_goes_on():
     ended = []
 
     async def main():
-        loop = asyncio.get_running_loop()
-        lane = Lane(loop)
+        limit = new_limit()
         holds = [(2, 99), (3, 1), (4, 99), (20, 99)]
-        tasks = [asyncio.create_task(hold(lane, *times, ended)) for times in holds]
+        tasks = [asyncio.create_task(hold(limit, *times, ended)) for times in holds]
         await asyncio.sleep(1.5)
-        loop.block(10)
+        asyncio.get_running_loop().block(10)
         await asyncio.gather(*tasks)
 
     run(main)
@@ -126,3 +134,35 @@ def test_calls_that_come_one_after_another_share_one_timer():
         await asyncio.gather(*tasks)
 
     assert run(main) == 1
+
+
+@pytest.mark.parametrize(("outside", "timers"), [(5, 1), (60, 2)])
+def test_call_inside_of_a_sooner_one_has_no_timer(outside, timers):
+    @sp.Timeout(50)
+    async def inner():
+        await asyncio.sleep(0)
+
+    @sp.Timeout(outside)
+    async def outer(api):
+        for _ in range(3):
+            await inner()
+
+    assert run(lambda: outer(None)) == timers
+
+
+@pytest.mark.anyio
+async def test_nothing_is_kept_of_a_hedged_call_whose_time_is_over():
+    tasks = []
+
+    @sp.Timeout(0.01)
+    @sp.Hedge(60)
+    async def hang():
+        tasks.append(weakref.ref(asyncio.current_task()))
+        await asyncio.sleep(60)
+
+    with pytest.raises(StabilityTimeoutError):
+        await hang()
+    await asyncio.sleep(0)
+    gc.collect()
+
+    assert [task() for task in tasks] == [None]
