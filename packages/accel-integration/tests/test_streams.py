@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import io
+import itertools
 import pickle
 import socket
 import struct
@@ -502,6 +503,26 @@ def test_a_timeout_ends_what_is_read_in_a_sync_endpoint(sync_films):
         with pytest.raises(StabilityTimeoutError):
             there.sync_timed()
 
+        assert there.sync_size() == 3
+
+
+def test_a_timeout_ends_a_sync_endpoint_whose_server_drips(sync_films):
+    pieces = itertools.count()
+
+    async def play(writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n")
+        while next(pieces) < 200:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        return True
+
+    with fault_server(Fault("drip", play), Download(3).fault()) as server:
+        there = sync_films(server.url)
+        with pytest.raises(StabilityTimeoutError):
+            there.sync_timed()
+
+        assert next(pieces) < 200
         assert there.sync_size() == 3
 
 

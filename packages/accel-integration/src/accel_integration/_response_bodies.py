@@ -4,10 +4,13 @@ import functools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from accel_integration._context import time_left
 from accel_integration._errors import ResponseIncompleteError
 from accel_integration._response import Place
 
 __all__ = ["guard_body"]
+
+OVER = "The time of an `sp.Timeout` was over before the body of the answer was."
 
 
 class Guard:
@@ -38,7 +41,7 @@ class SyncGuard(Guard):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._stream
+            yield from map(in_time, self._stream)
         except Exception as exc:
             if (error := self._translated(exc)) is None:
                 raise
@@ -47,6 +50,14 @@ class SyncGuard(Guard):
     def close(self) -> None:
         """Give the connection back."""
         self._stream.close()
+
+
+def in_time(chunk: bytes) -> bytes:
+    """Return *chunk*, if it is not too late for it."""
+    # The client limits each wait, and not how many there are.
+    if time_left() == 0:
+        raise TimeoutError(OVER)
+    return chunk
 
 
 class AsyncGuard(Guard):
