@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from accel_cache import CacheMiddleware, MemoryCache, cache_for
+from accel_cache import Cache, CacheMiddleware, MemoryCache, cache_for
 from accel_cache.testing import cache_spy
 
 pytestmark = pytest.mark.anyio
@@ -352,3 +352,53 @@ async def test_a_location_that_is_no_address_harms_nobody(browse):
         answer = await web.post("/", params={"to": "http://[half"})
 
     assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_nobody_waits_for_the_end_of_a_stream(client, processes):
+    app = FastAPI()
+    caches = [Cache(client) for _ in range(processes)]
+
+    @app.get("/")
+    async def events():
+        async def chunks():
+            yield b"event"
+            await asyncio.Event().wait()
+
+        return StreamingResponse(chunks())
+
+    async def ask(cache, begun):
+        async def send(message):
+            if message.get("body") == b"event":
+                begun.set()
+
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b""}
+        asked = {**scope, "headers": [], "asgi": {"spec_version": "2.3"}}
+        # Nobody leaves: `receive` waits for ever.
+        await CacheMiddleware(app, cache)(asked, asyncio.Event().wait, send)
+
+    begun = [asyncio.Event(), asyncio.Event()]
+    clients = [
+        asyncio.create_task(ask(caches[n % processes], begun[n])) for n in range(2)
+    ]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(event.wait() for event in begun))
+    for task in clients:
+        task.cancel()
+    await asyncio.wait(clients)
+    for cache in caches:
+        await cache.aclose()
+
+
+async def test_what_is_never_stored_is_not_looked_up(origin, browse):
+    with cache_spy(origin.cache) as spy:
+        async with browse(origin.app) as web:
+            private = await _get(web, 3)
+            looked_up = spy.misses
+            origin.headers = {"Cache-Control": "max-age=60"}
+            public = await _get(web, 3)
+
+    assert _states(private) == ["MISS"] * 3
+    assert looked_up == 1
+    # The first one that may be stored is found out by chance.
+    assert _states(public) == ["MISS", "MISS", "HIT"]

@@ -66,6 +66,7 @@ class _Here:
     def __init__(self) -> None:
         self.flights: Flights[Outcome] = Flights()
         self.refreshing: dict[str, asyncio.Task[None]] = {}
+        self.claims: dict[str, Claim] = {}
 
 
 class Engine:
@@ -153,7 +154,8 @@ class Engine:
     async def _miss(self, query: Query, old: Entry | None) -> Outcome:
         flights, asked_at = self._here.get().flights, self._invalidations
         outcome, led = await flights.run(query.key, lambda: self._compute(query, old))
-        if not led and (outcome.refused or outcome.since != asked_at):
+        outdated = outcome.refused or outcome.since != asked_at
+        if not led and outcome.entry is not None and outdated:
             # The leader started before an invalidation that we asked after. The next
             # one starts after us, so that its value will do whatever happens to it.
             outcome, led = await flights.run(
@@ -171,9 +173,21 @@ class Engine:
         since = self._invalidations
         claim, outcome = await self._claim(query)
         if outcome is None:
-            outcome = await self._lead(query, old, claim)
+            claims = self._here.get().claims
+            if claim is not None:
+                claims[query.key] = claim
+            try:
+                outcome = await self._lead(query, old, claim)
+            finally:
+                claims.pop(query.key, None)
         outcome.since = since
         return outcome
+
+    async def let_go(self, key: str) -> None:
+        """Let nobody wait for *key*: what its leader gets is for the leader alone."""
+        here = self._here.get()
+        here.flights.let_go(key, Outcome(Draft(b"", storable=False), "MISS"))
+        await self._give_up(key, here.claims.pop(key, None))
 
     async def _lead(
         self, query: Query, old: Entry | None, claim: Claim | None
@@ -184,7 +198,7 @@ class Engine:
         try:
             draft = await query.compute()
         except BaseException as exc:
-            await self._give_up(query, claim)
+            await self._give_up(query.key, claim)
             # A 404 is an answer: an old value would hide that the thing is gone.
             if old is None or not isinstance(exc, Exception) or is_answer(exc):
                 raise
@@ -194,7 +208,7 @@ class Engine:
         if old is not None and draft.status >= _SERVER_ERROR:
             spare = await self._spare(query)
             if spare is not None:
-                await self._give_up(query, claim)
+                await self._give_up(query.key, claim)
                 return spare
         entry = query.policy.date(draft, self.wall(), time.perf_counter() - started)
         stored = await self._keep(query, entry, draft, claim)
@@ -219,7 +233,7 @@ class Engine:
                 if query.revalidate:
                     return claim, None
                 if (known := self._stored_meanwhile(query, claim.entry)) is not None:
-                    await self._give_up(query, claim)
+                    await self._give_up(query.key, claim)
                     return None, known
                 left = deadline - time.monotonic()
                 if claim.won or left <= 0:
@@ -252,7 +266,7 @@ class Engine:
             return None
         # The lease must go even so, or the others would wait for it to end.
         if not draft.storable or entry.size > query.policy.max_size:
-            await self._give_up(query, claim)
+            await self._give_up(query.key, claim)
             return None
         try:
             stored = await self.store.write(query.key, query.tags, entry, claim)
@@ -279,12 +293,12 @@ class Engine:
         finally:
             self._invalidations += 1
 
-    async def _give_up(self, query: Query, claim: Claim | None) -> None:
+    async def _give_up(self, key: str, claim: Claim | None) -> None:
         if claim is None:
             return
         with suppress(CacheUnavailable):
             # Shielded: a cancelled leader must not leave its lease behind.
-            await asyncio.shield(self.store.release(query.key, claim))
+            await asyncio.shield(self.store.release(key, claim))
 
     def _refresh_later(self, query: Query) -> None:
         here = self._here.get()
@@ -306,14 +320,14 @@ class Engine:
         try:
             draft = await (query.refresh or query.compute)()
         except BaseException as exc:
-            await self._give_up(query, claim)
+            await self._give_up(query.key, claim)
             if not isinstance(exc, Exception):
                 raise
             logger.warning("A refresh in the background failed: %r", exc)
             self.tell("cache.refresh_failed", query.key, type(exc).__name__)
             return
         if draft.status >= _SERVER_ERROR:
-            await self._give_up(query, claim)
+            await self._give_up(query.key, claim)
             return
         entry = query.policy.date(draft, self.wall(), time.perf_counter() - started)
         await self._keep(query, entry, draft, claim)

@@ -33,21 +33,30 @@ class Flights(Generic[T]):
                 continue
         return await self._lead(key, lead), True
 
+    def let_go(self, key: str, outcome: T) -> None:
+        """Give *outcome* to all who wait for *key*; its leader goes on alone."""
+        if (flying := self._flying.pop(key, None)) is not None:
+            flying.set_result(outcome)
+
     async def _lead(self, key: str, lead: Callable[[], Awaitable[T]]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._flying[key] = future
         try:
             outcome = await lead()
         except Exception as exc:
-            future.set_exception(exc)
+            if not future.done():
+                future.set_exception(exc)
             raise
         except BaseException:
-            future.set_exception(LeaderLeft())
+            if not future.done():
+                future.set_exception(LeaderLeft())
             raise
         else:
-            future.set_result(outcome)
+            if not future.done():
+                future.set_result(outcome)
             return outcome
         finally:
             # Read it once: without followers nobody else does.
             future.exception()
-            del self._flying[key]
+            if self._flying.get(key) is future:
+                del self._flying[key]

@@ -26,6 +26,8 @@ from accel_cache._policy import Policy
 from accel_cache._rules import Rules, has_credentials, is_public, timestamp
 from accel_cache._store import EVERYTHING
 
+# A key, the method, and whether the request has credentials.
+_Mark = tuple[str, str, bool]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MAX_KNOWN = 10_000
 # Responses say how long they live; the policy must not shorten it.
@@ -54,6 +56,7 @@ class CacheMiddleware:
         self._engine: Engine = cache_for(cache)._engine  # noqa: SLF001 - one package
         self._policy = Policy(ttl=_FOREVER, max_size=max_size)
         self._varies: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._passed: OrderedDict[_Mark, None] = OrderedDict()
 
     async def __call__(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
@@ -83,16 +86,17 @@ class CacheMiddleware:
     async def _serve(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
-        exchange = _Exchange(self, scope, receive, send)
         control = directives(header_values(scope["headers"], b"cache-control"))
         path = _path_tag(scope)
         names = self._varies.get(path, frozenset())
         variants = sorted(variant(names, scope["headers"]).items())
+        # Apart, since nobody checks a host: `a/b` and `/` are not `a` and `/b/`.
+        key = digest(
+            _origin(scope), scope["path"], scope.get("query_string", b""), variants
+        )
+        exchange = _Exchange(self, key, scope, receive, send)
         query = Query(
-            # Apart, since nobody checks a host: `a/b` and `/` are not `a` and `/b/`.
-            key=digest(
-                _origin(scope), scope["path"], scope.get("query_string", b""), variants
-            ),
+            key=key,
             tags=(path, EVERYTHING),
             policy=self._policy,
             compute=exchange.fetch,
@@ -103,8 +107,33 @@ class CacheMiddleware:
         if "only-if-cached" in control and not await self._has(query):
             await _send_whole(send, 504, [], b"")
             return
+        if exchange.mark in self._passed:
+            await self._app(scope, receive, self._doubting(exchange))
+            return
         outcome = await self._engine.ask(query)
         await exchange.deliver(outcome, self._engine.wall())
+
+    def _doubting(self, exchange: "_Exchange") -> Send:
+        """Pass a response on, and note if the next one like it may be stored."""
+        mark = _marking(exchange.send, "MISS", "fwd=uri-miss")
+
+        async def watch(message: Message) -> None:
+            begins = message["type"] == "http.response.start"
+            if begins and Rules.of(exchange.scope, message, self.now()) is not None:
+                self._passed.pop(exchange.mark, None)
+            await mark(message)
+
+        return watch
+
+    def remember(self, mark: _Mark) -> None:
+        """Remember that such a response is not stored: the next one is not waited for."""
+        self._passed[mark] = None
+        if len(self._passed) > _MAX_KNOWN:
+            self._passed.popitem(last=False)
+
+    async def let_go(self, key: str) -> None:
+        """Let nobody wait for what is passed on: a stream may have no end."""
+        await self._engine.let_go(key)
 
     async def _has(self, query: Query) -> bool:
         entry = await self._engine.look(query)
@@ -139,12 +168,18 @@ class _Exchange:
     """One request and what becomes of it."""
 
     cache: CacheMiddleware
+    key: str
     scope: MutableMapping[str, Any]
     receive: Receive
     send: Send
     candidate: Entry | None = None
     """A stored response, fresh or not, that is of this request's variant."""
     sent: bool = field(default=False)
+
+    @property
+    def mark(self) -> _Mark:
+        """What tells apart who gets a response that may be stored, and who does not."""
+        return self.key, self.scope["method"], has_credentials(self.scope["headers"])
 
     def matches(self, entry: Entry) -> bool:
         """Tell whether a stored response is one for this request."""
@@ -242,6 +277,7 @@ class _Capture:
         now = self._exchange.cache.now()
         self.rules = Rules.of(self._exchange.scope, message, now)
         if self.rules is None and not self._has_spare(now):
+            self._exchange.cache.remember(self._exchange.mark)
             await self._pass()
 
     def _has_spare(self, now: float) -> bool:
@@ -261,6 +297,7 @@ class _Capture:
         self.passing = True
         mark = _marking(self._send, "MISS", "fwd=uri-miss")
         await mark(self._start)
+        await self._exchange.cache.let_go(self._exchange.key)
         if self._body:
             body = b"".join(self._body)
             await self._send(
