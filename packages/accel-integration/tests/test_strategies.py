@@ -8,12 +8,17 @@ import random
 import threading
 import time
 import warnings
+from typing import Any
 
+import httpx
 import pytest
 
 from accel_integration import (
+    ApiHTTP,
     BulkheadFullError,
     CircuitBreakerError,
+    EndpointsDeclaration,
+    IntegrationHTTP,
     MaxRetriesExceededError,
     OrderWarning,
     StabilityTimeoutError,
@@ -657,6 +662,58 @@ def test_hedge_of_threads_fails_when_all_have_failed():
 
     with pytest.raises(ConnectionError):
         call()
+
+
+def busy(_request):
+    return httpx.Response(503)
+
+
+class Hedged(EndpointsDeclaration):
+    integration = IntegrationHTTP("Hedged")
+
+    @integration.endpoint("get", "/call")
+    @sp.Hedge(60)
+    async def call(api: ApiHTTP) -> Any:
+        (await api.client.get(str(api.url))).raise_for_status()
+
+    @integration.endpoint("get", "/call_sync")
+    @sp.Hedge(60)
+    def call_sync(api: ApiHTTP) -> Any:
+        api.client.get(str(api.url)).raise_for_status()
+
+
+async def test_call_knows_the_status_that_its_hedge_has_seen():
+    finished, transport = [], httpx.MockTransport(busy)
+    unsubscribe = Hedged.integration.subscribe(finished.append)
+
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(httpx.HTTPStatusError):
+            await Hedged("http://hedged.test", client=client).call()
+    with httpx.Client(transport=transport) as client:
+        there = Hedged("http://hedged.test", client=client)
+        with pytest.raises(httpx.HTTPStatusError):
+            there.call_sync()
+    unsubscribe()
+
+    assert [event.status for event in finished] == [503, 503]
+
+
+async def test_call_knows_of_the_fallback_inside_of_its_hedge():
+    with pytest.warns(OrderWarning):
+
+        class Answered(EndpointsDeclaration):
+            integration = IntegrationHTTP("Answered")
+
+            @integration.endpoint("get", "/call")
+            @sp.Hedge(60)
+            @sp.Fallback({"answered": True})
+            async def call(api: ApiHTTP) -> dict[str, bool]:
+                (await api.client.get(str(api.url))).raise_for_status()
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(busy)) as client:
+        answer = await Answered("http://hedged.test", client=client).call()
+
+    assert answer == {"answered": True}
 
 
 # Chaos ---------------------------------------------------------------------------

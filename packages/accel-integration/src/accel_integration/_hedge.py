@@ -215,6 +215,7 @@ def adopt(winner: Exchange) -> None:
     """Note what the winner has seen as what the call has seen."""
     if (exchange := EXCHANGE.get()) is not None:
         exchange.attempts += winner.attempts - 1
+        exchange.fallbacks += winner.fallbacks
         exchange.status = winner.status
         exchange.retry_after = winner.retry_after
         exchange.request = winner.request
@@ -262,12 +263,13 @@ class SyncRace(Racing):
                 started, running = started + 1, running + 1
                 continue
             running -= 1
+            if error is not None and running:
+                continue  # Another one may still have an answer.
+            adopt(exchange)
             if error is None:
                 self.durations.note(began)
-                adopt(exchange)
                 return result
-            if not running:
-                try:
-                    raise error
-                finally:
-                    del error  # It knows this frame.
+            try:
+                raise error
+            finally:
+                del error  # It knows this frame.
