@@ -1,5 +1,6 @@
-"""Timeouts of sync functions around strategies whose state is in a store."""
+"""What a Timeout makes known to a breaker inside of it, alone or in a store."""
 
+import asyncio
 import time
 
 import pytest
@@ -21,9 +22,57 @@ class SlowStore(MemoryStore):
         return answer
 
 
+EITHER_WAY = pytest.mark.parametrize("seconds", [(60, 0.001), (0.001, 60)])
+
+
+def around(seconds, func):
+    """Put a Timeout of each of *seconds* around *func*."""
+    for limit in reversed(seconds):
+        func = sp.Timeout(limit)(func)
+    return func
+
+
 def late(seconds=0.02):
     time.sleep(seconds)
     return "late"
+
+
+@EITHER_WAY
+@pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
+async def test_each_of_several_timeouts_is_a_failure_of_the_breaker_inside(seconds):
+    breaker = sp.CircuitBreaker(1)
+
+    with pytest.raises(StabilityTimeoutError):
+        await around(seconds, breaker(asyncio.sleep))(60)
+
+    assert breaker.state == "open"
+
+
+@EITHER_WAY
+@pytest.mark.filterwarnings("ignore::accel_integration.OrderWarning")
+def test_each_of_several_deadlines_makes_a_late_answer_a_failure(seconds):
+    breaker = sp.CircuitBreaker(1)
+
+    with pytest.raises(StabilityTimeoutError):
+        around(seconds, breaker(late))()
+
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize("abandon", [False, True])
+def test_interrupt_passes_and_is_no_failure(abandon):
+    breaker = sp.CircuitBreaker(1)
+
+    @sp.Timeout(60, abandon=abandon)
+    @breaker
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert breaker.state == "closed"
 
 
 def test_late_answer_is_a_failure_of_the_shared_breaker_inside():
