@@ -772,6 +772,24 @@ def test_circuit_without_its_store_opens_probes_and_closes_alone(clock):
     assert breaker.state == "closed"
 
 
+@pytest.mark.parametrize("failures", [2, 3])
+def test_what_counted_without_the_store_is_forgotten_when_it_is_back(clock, failures):
+    store = Remote(clock, refresh=0)
+    breaker = breaker_in(store, 3, 10)
+    call = breaker(act)
+    store.is_down = True
+    failures_of(call, failures)
+    store.is_down = False
+    call("ok")
+    clock.advance(3600)
+    store.is_down = True
+
+    failures_of(call, 2)
+
+    assert breaker.state == "closed"
+    assert call("ok") == "ok"
+
+
 def test_failures_of_calls_that_lost_the_store_meanwhile_count(clock):
     store = Remote(clock, refresh=1)
     call = breaker_in(store, 2, 10)(act)

@@ -337,8 +337,11 @@ class SharedCircuit:
     def _learn(self, answer: Answer) -> Answer:
         """Remember what the store says, and tell the listeners what has changed."""
         verdict, epoch, wait, failures = answer
-        now = self.clock()
+        now, local = self.clock(), self._local
         self._is_alone = False
+        # What counted while the store was lost says nothing about the next time.
+        if (local.failures or not local.closed) and local.state != "isolated":
+            local.close()
         self._verdict, self._epoch, self._failures = verdict, epoch, failures
         self._open_until = now + wait
         self._fresh_until = now + self._store.refresh
