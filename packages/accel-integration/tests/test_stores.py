@@ -286,6 +286,18 @@ def test_server_forgets_what_nobody_needs_any_more(valkey):
         assert client.ttl("accel:{breaker:api:}") == -1
 
 
+def test_server_forgets_no_circuit_that_is_open(valkey):
+    week = 7 * 86_400
+    with redis.Redis(port=valkey) as client:
+        store = RedisStore(client)
+        breaker = sp.CircuitBreaker(1, week, store=store, key="api")
+
+        with pytest.raises(ConnectionError):
+            breaker(failing)()
+
+        assert client.ttl("accel:{breaker:api:}") > week
+
+
 def interrupted(client):
     # While it is a probe.
     assert 86_340 < client.ttl("accel:{breaker:api:}:probes") <= 86_400

@@ -130,6 +130,8 @@ end
 local function change(open_until)
   set('epoch', get('epoch') + 1, 'open_until', string.format('%.6f', open_until),
       'half', 0, 'failures', 0, 'successes', 0)
+  -- An open circuit is not forgotten before its time.
+  redis.call('EXPIRE', circuit, 86400 + math.ceil(math.min(1e9, math.max(0, open_until - now))))
   redis.call('DEL', probes)
   if open_until == 0 then redis.call('DEL', window) end
 end
