@@ -904,6 +904,18 @@ async def test_partial_has_the_name_of_what_it_calls():
     assert breaker.at(fail).state == "open"
 
 
+def test_class_is_called_although_its_instances_are_async():
+    class Caller:
+        async def __call__(self):
+            return "ok"
+
+    def fail():
+        raise ConnectionError
+
+    assert isinstance(sp.RetryPattern()(Caller)(), Caller)
+    assert isinstance(sp.Fallback(Caller)(fail)(), Caller)
+
+
 def test_methods_of_builtins_are_decorated_too():
     upper = sp.CircuitBreaker()(str.upper)
 

@@ -242,6 +242,8 @@ def is_async(func: Callable[..., Any]) -> bool:
     """Tell whether calling *func* gives something to await."""
     while isinstance(func, functools.partial):
         func = func.func
+    if isinstance(func, type):  # It makes an instance, whatever that can do.
+        return False
     call = getattr(func, "__call__", None)  # noqa: B004 - asked for its kind
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
 
