@@ -53,6 +53,9 @@ CLIENT_ERRORS = range(400, 500)
 # Request Timeout, Too Early and Too Many Requests: nothing is wrong with the request.
 PASSING = frozenset({408, 425, 429})
 
+# A budget that is in no store takes no steps, whatever they would be taken on.
+NO_STORE = MemoryStore()
+
 EXHAUSTED = "it was the last attempt allowed"
 OUT_OF_BUDGET = "the retry budget is spent"
 OUT_OF_TIME = "the deadline comes before the next attempt"
@@ -278,8 +281,7 @@ class Retrier:
         self.policy = policy
         self.scope = scope
         self.hub = hub
-        # One that is in no store takes no steps, whatever they would be taken on.
-        self._store: Store = (budget and budget.store) or MemoryStore()
+        self._store: Store = (budget and budget.store) or NO_STORE
         self._name = budget.name if budget else ""
         # Without statuses and outside of endpoints, which have an origin, the last
         # response that was noted is that of another function.
