@@ -1,6 +1,8 @@
 """Who may do what."""
 
 import pytest
+import sqlalchemy as sa
+from flask_admin.actions import action
 
 from accel_admin import Account, ModelView, UnknownRole
 
@@ -16,6 +18,20 @@ ROLES = {
 
 class PersonView(ModelView):
     inline_models = (Note,)
+
+
+class Ours(ModelView):
+    def get_query(self):
+        return super().get_query().filter(Person.name == "ours")
+
+    def get_count_query(self):
+        return super().get_count_query().filter(Person.name == "ours")
+
+    @action("rename", "Rename")
+    def rename(self, ids):
+        for key in ids:
+            self.get_one(key).name = "renamed"
+        self.session.commit()
 
 
 @pytest.fixture
@@ -166,3 +182,27 @@ def test_a_page_of_your_own_needs_its_own_name(sqlite, build):
 def test_an_unknown_role_is_refused(build):
     with pytest.raises(UnknownRole, match="the role 'boss', which is not in"):
         build(accounts=[Account("eve", HASH, frozenset({"boss"}))])
+
+
+def test_no_page_reaches_what_the_query_of_a_view_leaves_out(db, build):
+    with manager.transaction() as session:
+        session.add_all([Person(id=1, name="ours"), Person(id=2, name="theirs")])
+    visitor = Visitor(build(views={Person: Ours})[0])
+    visitor.log_in()
+    act = {"action": "rename", "rowid": "2"}
+    delete = {"action": "delete", "rowid": ["1", "2"]}
+
+    answers = [
+        visitor.get("/admin/person/details/?id=2"),
+        visitor.post("/admin/person/action/", act),
+        visitor.post("/admin/person/action/", delete),
+    ]
+    visitor.post("/admin/person/edit/?id=2", {"name": "edited"})
+    visitor.post("/admin/person/delete/", {"id": "2"})
+
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    with manager.session() as session:
+        names = session.scalars(sa.select(Person.name).order_by(Person.id)).all()
+    assert names == ["ours", "theirs"]
+    assert "theirs" not in visitor.get("/admin/person/").text
+    assert visitor.get("/admin/person/details/?id=1").status_code == 200

@@ -184,9 +184,14 @@ class ModelView(EditableForms, AuditedWrites):
     # Reading
 
     def get_one(self, id: Any) -> Any:  # noqa: A002  # the name of Flask-Admin
-        """Return the row with that key, as text or as an action gets it, or answer 404."""
+        """Return the row with that key, as text or as an action gets it, or answer 404.
+
+        Only rows of `get_query` are found: no page reaches what the list leaves out.
+        """
+        columns = (getattr(self.model, n) for n in derived.key_columns(self.mapper))
+        is_row = (c == v for c, v in zip(columns, self._key(id), strict=True))
         try:
-            row = self.session.get(self.model, self._key(id))
+            row = self.get_query().filter(*is_row).first()
         except (DataError, OverflowError):
             row = None
         return row if row is not None else abort(404)
