@@ -1,11 +1,18 @@
-"""What a Timeout makes known to a breaker inside of it, alone or in a store."""
+"""What a Timeout makes known to breakers and throttles inside of it, also in a store."""
 
 import asyncio
 import time
 
 import pytest
 
-from accel_integration import MemoryStore, StabilityTimeoutError, sp, time_left
+from accel_integration import (
+    MemoryStore,
+    StabilityTimeoutError,
+    ThrottlingError,
+    sp,
+    time_left,
+)
+from accel_integration.testing import FakeClock
 
 
 class SlowStore(MemoryStore):
@@ -111,3 +118,18 @@ def test_time_that_a_store_takes_is_not_taken_from_the_timeout_inside(shared):
         return time.monotonic() + time_left()
 
     assert call() >= store.answered[0] + 30
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_turn_is_waited_for_if_it_comes_before_the_deadline(is_shared):
+    clock = FakeClock()
+    store = MemoryStore(clock=clock) if is_shared else None
+    throttle = sp.Throttling(0.1, burst=1, max_wait=60, store=store, clock=clock)
+    hasty, patient = (sp.Timeout(seconds)(throttle(late)) for seconds in (5, 60))
+    throttle.at(late).acquire_sync()
+
+    assert patient() == "late"
+    assert clock.sleeps == [pytest.approx(10, abs=0.1)]
+    with pytest.raises(ThrottlingError):
+        hasty()
+    assert len(clock.sleeps) == 1
