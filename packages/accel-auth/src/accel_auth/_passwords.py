@@ -1,6 +1,9 @@
 """Password hashes."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import logging
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +14,19 @@ from accel_auth._forms import MAX_PASSWORD_BYTES
 
 _log = logging.getLogger("accel_auth")
 
+_DJANGO_PBKDF2 = "pbkdf2_sha256$"
+# What Django writes before the hash itself, which begins with another `$`.
+_DJANGO_ARGON2 = "argon2"
+
 
 class PasswordHasher:
     """Hashes passwords with Argon2id (RFC 9106), off the event loop.
 
     At most *workers* run at once: each takes *memory_cost* KiB and a core, so a flood
     of logins waits in line, and every other request goes on. Needs the extra `argon2`.
+
+    Django's hashes by PBKDF2 with SHA-256 and by Argon2 are verified, too; hash again
+    at login, as `needs_rehash` says: until then they take longer than strangers do.
 
     Args:
         workers: Hashes computed at the same time.
@@ -71,7 +81,9 @@ class PasswordHasher:
         return await loop.run_in_executor(self._pool, self._verify, stored, secret)
 
     def needs_rehash(self, stored: str) -> bool:
-        """Tell whether *stored* was made with other parameters: hash again at login."""
+        """Tell whether *stored* was made in another way: hash again at login."""
+        if not stored.startswith("$argon2"):
+            return True
         return self._argon.check_needs_rehash(stored)
 
     def _verify(self, stored: str | None, secret: bytes) -> bool:
@@ -79,11 +91,13 @@ class PasswordHasher:
 
         if stored is not None:
             try:
-                return self._argon.verify(stored, secret)
+                if stored.startswith(_DJANGO_PBKDF2):
+                    return _fits_pbkdf2(stored, secret)
+                return self._argon.verify(stored.removeprefix(_DJANGO_ARGON2), secret)
             except VerificationError:
                 return False
-            except InvalidHashError:
-                _log.warning("A stored password hash is not Argon2: nobody can log in.")
+            except (InvalidHashError, ValueError):
+                _log.warning("A stored password hash is unreadable: nobody can log in.")
         # There is nothing to compare with; take the time that comparing takes.
         self._argon.hash(secret)
         return False
@@ -98,3 +112,10 @@ def _prepare(password: str) -> bytes:
     if len(secret) > MAX_PASSWORD_BYTES:
         raise PasswordTooLongError(MAX_PASSWORD_BYTES)
     return secret
+
+
+def _fits_pbkdf2(stored: str, secret: bytes) -> bool:
+    """Verify `pbkdf2_sha256$iterations$salt$hash`, as Django stores it."""
+    _, iterations, salt, expected = stored.split("$")
+    found = hashlib.pbkdf2_hmac("sha256", secret, salt.encode(), int(iterations))
+    return hmac.compare_digest(base64.b64encode(found), expected.encode())
