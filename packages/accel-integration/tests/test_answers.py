@@ -20,9 +20,11 @@ from accel_integration import (
     ResponseValidationError,
     sp,
 )
+from accel_integration.testing import Fault, fault_server
 
 pytestmark = pytest.mark.anyio
 
+RETRY = sp.RetryPattern(3, 0)
 DEEP = "[" * 100_000
 LONG_NUMBER = b"1" * 5_000
 
@@ -254,6 +256,24 @@ async def test_any_other_response_is_one_to_patterns(returns, content, status):
         await it.call()
 
     assert len(made) == 1
+
+
+async def test_an_open_response_that_nobody_can_take_is_asked_for_once():
+    async def opened(api):
+        request = api.client.build_request("GET", str(api.url))
+        response = await api.client.send(request, stream=True)
+        seen.append(response)
+        return response
+
+    seen = []
+    with fault_server(Fault.ok({"a": 1})) as server:
+        it, _ = served(dict[str, int], b"", 200, func=opened, patterns=[RETRY])
+        async with type(it)(server.url) as it:
+            with pytest.raises(httpx.ResponseNotRead):
+                await it.call()
+            await seen[0].aclose()
+
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -562,15 +562,31 @@ async def test_secrets_are_found_in_credentials_of_any_shape(credentials):
     assert caught.value.body == "before *** after"
 
 
-async def test_secrets_are_found_as_they_are_written_in_json():
-    password = 'p\\ss"wörd'
-    _, client = mocked({"you sent": password}, status=500)
+PASSWORD = 'p\\ss"wörd'
 
-    async with declare(User)("http://a", {"PASSWORD": password}, client) as it:
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (json.dumps({"sent": PASSWORD}), '{"sent": "***"}'),
+        (f"<p>{json.dumps(PASSWORD)}", '<p>"***"'),
+        (f"<p>{json.dumps(PASSWORD, ensure_ascii=False)}", '<p>"***"'),
+        (f"<p>{PASSWORD}", "<p>***"),
+    ],
+    ids=["json", "escapes", "letters", "plain"],
+)
+async def test_secrets_are_found_however_they_are_written(content, shown):
+    transport = httpx.MockTransport(lambda _: httpx.Response(500, text=content))
+
+    async def whole(api):
+        return await api.client.get(str(api.url))
+
+    async with httpx.AsyncClient(transport=transport) as client:
+        it = declare(User, whole)("http://a", {"PASSWORD": PASSWORD}, client)
         with pytest.raises(ResponseStatusError) as caught:
             await it.call()
 
-    assert caught.value.body == '{"you sent": "***"}'
+    assert caught.value.body == shown
 
 
 async def test_an_answer_that_shows_the_request_tells_nothing_of_its_login():

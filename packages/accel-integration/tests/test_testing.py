@@ -140,7 +140,15 @@ def test_decorated_method_is_patched(shop):
     assert Tests().test() == 1
 
 
-@pytest.mark.parametrize("rule", [fail(1).then({"a": 1}), latency(0, fail(1))])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        fail(1).then({"a": 1}),
+        latency(0, fail(1).then({"a": 1})),
+        latency(0, fail(1)).answer.then(fail(1).then({"a": 1})),
+    ],
+    ids=["script", "latency", "script in a script"],
+)
 async def test_every_test_finds_its_rules_as_they_were_written(shop, rule):
     rules = MockRules({Shop.other: rule})
 
@@ -151,10 +159,18 @@ async def test_every_test_finds_its_rules_as_they_were_written(shop, rule):
         assert rules.count(Shop.other) == 1
         # A patch inside of another one changes nothing.
         with patch_integration(rules):
-            assert rules.count(Shop.other) == 1
+            return await outcomes()
 
-    await test()
-    await test()
+    async def outcomes():
+        found = []
+        for _ in range(3):
+            try:
+                found.append(await shop.other())
+            except httpx.ConnectError as exc:
+                found.append(type(exc))
+        return found, rules.count(Shop.other)
+
+    assert await test() == await test()
 
 
 def test_what_would_not_be_patched_is_refused():

@@ -439,8 +439,6 @@ class OngoingCall:
         traceback: TracebackType | None,
     ) -> None:
         duration = time.perf_counter() - self._start
-        # An open response knows its place, and would never be given back by itself.
-        self.bodies.place.last_read = None
         self._watched.__exit__(exc_type, exc, traceback)
         self._noted.__exit__(exc_type, exc, traceback)
         # A call that was cancelled says nothing about the other side.

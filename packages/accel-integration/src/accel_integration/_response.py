@@ -275,7 +275,9 @@ class ResponseSchema:
             kind not in self._bodies or (exchange.status or 0) < FIRST_ERROR_STATUS
         ):
             return value
-        if (last := place.last_read) is not None and last[0] is value:
+        # Not kept: who has the response knows its place, and would keep all of it.
+        last, place.last_read = place.last_read, None
+        if last is not None and last[0] is value:
             received = last[1]
         else:
             received = self._received(value, exchange)
