@@ -15,6 +15,7 @@ from fastapi import (
     Response,
 )
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.background import BackgroundTask
 
 from accel_cache import CacheConfigurationError, MemoryCache
 from accel_cache.testing import cache_spy
@@ -453,3 +454,26 @@ async def test_what_a_404_says_of_caching_counts(app, cache, browse, headers):
 
             assert answer.status_code == 404
     assert len(runs) == 2
+
+
+async def test_what_a_response_is_to_do_is_done_whoever_gets_it(
+    app, cache, clock, browse
+):
+    done = []
+
+    @app.get("/")
+    @cache(ttl=60, stale=60)
+    async def endpoint():
+        return JSONResponse(1, background=BackgroundTask(done.append, 1))
+
+    async with browse(app) as web:
+        first = await web.get("/")
+        known = {"If-None-Match": first.headers["etag"], "Cache-Control": "no-cache"}
+        unchanged = await web.get("/", headers=known)
+        clock.now += 61
+        stale = await web.get("/")
+        await cache.settle()
+
+    assert (unchanged.status_code, stale.headers["x-cache"]) == (304, "STALE")
+    # By the endpoint each time that it ran, the last time in the background.
+    assert done == [1, 1, 1]

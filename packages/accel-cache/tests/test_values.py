@@ -383,6 +383,17 @@ async def test_half_a_character_may_be_in_a_tag(cache):
     await cache.invalidate(["\ud800", "\ud800" * 300])
 
 
+@pytest.mark.parametrize("name", ["vary", "identity_cookies"])
+def test_a_string_is_no_list_of_names(name):
+    with pytest.raises(CacheConfigurationError, match=f"`{name}` must be a list"):
+        MemoryCache()(ttl=1, **{name: "session"})
+
+
+def test_a_string_is_no_list_of_cookies():
+    with pytest.raises(CacheConfigurationError, match="`identity_cookies` must be"):
+        MemoryCache(identity_cookies="session")
+
+
 async def test_a_string_is_no_list_of_tags(cache):
     with pytest.raises(
         CacheConfigurationError, match="must be a list of strings: 'tag'"

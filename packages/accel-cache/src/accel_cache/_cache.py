@@ -57,9 +57,7 @@ class Cache:
             raise CacheConfigurationError(
                 f"`namespace` must not contain braces, which mark hash slots: {namespace!r}"
             )
-        self._identity_cookies = (
-            None if identity_cookies is None else frozenset(identity_cookies)
-        )
+        self._identity_cookies = _cookies(identity_cookies)
         store: Store
         if client is None:
             store = MemoryStore(max_bytes, clock=clock)
@@ -131,9 +129,7 @@ class Cache:
             raise CacheConfigurationError(
                 f"`scope` must be one of {_SCOPES} or a function: {scope!r}"
             )
-        cookies = self._identity_cookies
-        if identity_cookies is not None:
-            cookies = frozenset(identity_cookies)
+        cookies = _cookies(identity_cookies)
         options = Options(
             policy=Policy.of(
                 ttl=ttl,
@@ -144,11 +140,11 @@ class Cache:
                 negative=negative,
                 max_size=max_size,
             ),
-            tags=_listed(tags),
+            tags=_listed("tags", tags),
             key=key,
             scope=scope,
-            vary=tuple(vary),
-            identity_cookies=cookies,
+            vary=tuple(_listed("vary", vary)),
+            identity_cookies=self._identity_cookies if cookies is None else cookies,
         )
         return cast(
             "Decorator", lambda function: decorate(function, self._engine, options)
@@ -205,7 +201,7 @@ class Cache:
         A write never fails for the cache's sake: while the server is away the
         tags are remembered, and sent before anything is read from it again.
         """
-        await self._engine.invalidate(_listed(tags))
+        await self._engine.invalidate(_listed("tags", tags))
 
     async def clear(self) -> None:
         """Forget everything in this namespace and version."""
@@ -262,14 +258,18 @@ class MemoryCache(Cache):
         )
 
 
-TagsT = TypeVar("TagsT", bound=TagMaker)
+NamesT = TypeVar("NamesT", bound=TagMaker)
 
 
-def _listed(tags: TagsT) -> TagsT:
+def _listed(name: str, value: NamesT) -> NamesT:
     # A string is an iterable of strings, too: of single letters.
-    if isinstance(tags, str):
-        raise CacheConfigurationError(f"`tags` must be a list of strings: {tags!r}")
-    return tags
+    if isinstance(value, str):
+        raise CacheConfigurationError(f"`{name}` must be a list of strings: {value!r}")
+    return value
+
+
+def _cookies(names: Iterable[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(_listed("identity_cookies", names))
 
 
 def _checked(client: Any) -> Any:

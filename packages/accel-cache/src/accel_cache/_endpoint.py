@@ -53,9 +53,9 @@ class CachedEndpoint:
         if (slot := met.refresh_slot(request)) is not None:
             # For what it notes about the call: a private answer is stored as such.
             identify(call, self._options)
-            slot.append(await self._compute(call))
-            # Nobody reads it: the slot has what counts.
-            return met.Response()
+            slot.append(draft := await self._compute(call))
+            # Nobody reads it: the slot has what counts, but for what is to be done.
+            return met.Response(background=getattr(draft.payload, "background", None))
         if why := self._bypass(call, facts):
             return await self._pass(call, why)
         if (identity := identify(call, self._options)) is None:

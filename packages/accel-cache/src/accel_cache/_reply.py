@@ -31,8 +31,9 @@ def reply(call: Call, outcome: Outcome, tagged: bool, now: float) -> Any:
     wanted = call.headers.get(b"if-none-match")
     if wanted and draft.status == 200 and is_not_modified(draft.etag, wanted):  # noqa: PLR2004 - RFC 9110, 13.2.2
         kept = [pair for pair in headers if pair[0] not in _BODY_HEADERS]
-        return met.StoredResponse(b"", kept, 304)
-    response = met.StoredResponse(draft.body, headers, draft.status)
+        response = met.StoredResponse(b"", kept, 304)
+    else:
+        response = met.StoredResponse(draft.body, headers, draft.status)
     if isinstance(draft.payload, met.Response):
         response.background = draft.payload.background
     return response
