@@ -1,6 +1,7 @@
 """Calls that are interrupted, dropped or cancelled anywhere leave nothing behind."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -93,3 +94,30 @@ def test_call_that_is_dropped_after_its_loop_ends_without_a_word(store):
     task._log_destroy_pending = False
 
     assert breaker.state == "closed"
+
+
+async def test_hedge_that_is_cancelled_twice_leaves_no_error_unseen():
+    complaints, gate = [], asyncio.Event()
+
+    @sp.Hedge(60)
+    async def call():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await gate.wait()
+            raise ConnectionError
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    gate.set()
+    await asyncio.sleep(0.001)
+    gc.collect()
+
+    assert task.cancelled()
+    assert complaints == []

@@ -143,6 +143,8 @@ class Race(Racing):
             context, exchange = contextvars.copy_context(), sibling_of(EXCHANGE.get())
             context.run(EXCHANGE.set, exchange)
             task = asyncio.create_task(func(*args, **kwargs), context=context)
+            # Somebody looks at what is raised in any case, or asyncio would complain.
+            task.add_done_callback(look_at)
             runners[task] = exchange
 
         began = self.policy.clock()
@@ -193,10 +195,12 @@ class Race(Racing):
             task.cancel()
         if running:
             await asyncio.wait(running)
-        # Look at what was raised, so that asyncio does not complain.
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.exception()
+
+
+def look_at(task: "asyncio.Task[Any]") -> None:
+    """Look at what *task* has raised, if anything."""
+    if not task.cancelled():
+        task.exception()
 
 
 def has_expired(limit: Any) -> bool:
