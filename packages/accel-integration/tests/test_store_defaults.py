@@ -1,0 +1,88 @@
+"""What a store does if it is not told otherwise."""
+
+import socket
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from accel_integration import (
+    CircuitBreakerError,
+    MemoryStore,
+    RedisStore,
+    ThrottlingError,
+    _stores,
+    sp,
+)
+from accel_integration.testing import FakeClock
+
+
+def down():
+    raise ConnectionError
+
+
+@pytest.fixture
+def nobody():
+    """A port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def test_store_in_redis_may_take_a_quarter_of_a_second_and_is_relied_on_as_long(nobody):
+    with redis.Redis(port=nobody) as client:
+        store = RedisStore(client)
+
+    assert (store.timeout, store.refresh, store.fail) == (0.25, 0.25, "local")
+
+
+@pytest.mark.parametrize(("options", "pause"), [({}, 1), ({"pause": 30}, 30)])
+def test_store_that_did_not_answer_is_left_alone_for_a_while(
+    nobody, caplog, options, pause
+):
+    clock = FakeClock()
+    with redis.Redis(port=nobody, retry=Retry(NoBackoff(), 0)) as client:
+        store = RedisStore(client, clock=clock, **options)
+        call = sp.Throttling(store=store)(lambda: "ok")
+
+        warnings = []
+        for seconds in (0, pause / 2, pause / 4, pause / 4):
+            clock.advance(seconds)
+            assert call() == "ok"
+            warnings.append(len(caplog.records))
+
+    assert warnings == [1, 1, 1, 2]
+    assert f"they fail local for {pause} s" in caplog.text
+
+
+def test_what_one_strategy_learns_all_know_at_once_in_the_same_process():
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    here, there = (
+        sp.CircuitBreaker(1, key="api", store=store, clock=clock) for _ in range(2)
+    )
+    call = here(lambda: "ok")
+    call()
+
+    with pytest.raises(ConnectionError):
+        there(down)()
+
+    with pytest.raises(CircuitBreakerError):
+        call()
+
+
+def test_store_in_memory_forgets_what_was_not_used_for_longest(monkeypatch):
+    monkeypatch.setattr(_stores, "MOST_ENTITIES", 2)
+    store, clock = MemoryStore(), FakeClock()
+
+    def is_free(key):
+        throttle = sp.Throttling(1, burst=1, key=key, store=store, clock=clock)
+        try:
+            return throttle(lambda: True)()
+        except ThrottlingError:
+            return False
+
+    used = [is_free(key) for key in "abacab"]
+
+    assert used == [True, True, False, True, False, True]
