@@ -53,7 +53,22 @@ def test_store_that_did_not_answer_is_left_alone_for_a_while(
             warnings.append(len(caplog.records))
 
     assert warnings == [1, 1, 1, 2]
-    assert f"they fail local for {pause} s" in caplog.text
+    assert f"(ConnectionError); they fail local for {pause} s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "is_cured"),
+    [
+        (RuntimeError("Event loop is closed"), True),
+        (RuntimeError("the pool is closed"), False),
+        (OSError("too many levels: a loop"), False),
+    ],
+)
+def test_cure_is_told_only_for_what_it_cures(error, is_cured):
+    reason = _stores.reason_of(error)
+
+    assert reason.startswith(type(error).__name__)
+    assert ("`await client.aclose()`" in reason) is is_cured
 
 
 def test_what_one_strategy_learns_all_know_at_once_in_the_same_process():
