@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import traceback
 import weakref
 from dataclasses import dataclass
 from typing import Any, Optional, Union
@@ -605,6 +606,22 @@ async def test_an_answer_that_shows_the_request_tells_nothing_of_its_login():
             await declare(User, login)("http://a", client=client).call()
 
     assert caught.value.body == "*** and ***"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_a_secret_with_a_line_break_is_in_no_traceback(library):
+    async def login(api):
+        headers = {"x-key": api.credentials["KEY"]}
+        return await api.client.get(str(api.url), headers=headers)
+
+    with fault_server() as server:
+        it = declare(Any, login)(server.url, {"KEY": "s3cr3t\n"}, library.AsyncClient)
+        async with it:
+            with pytest.raises(library.LocalProtocolError, match="and strip it") as e:
+                await it.call()
+
+    assert "s3cr3t" not in "".join(traceback.format_exception(e.value))
+    assert e.value.request.url == server.url + "/it"
 
 
 def test_secret_in_a_base_url_shows_nowhere():

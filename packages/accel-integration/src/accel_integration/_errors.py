@@ -39,6 +39,7 @@ __all__ = [
     "StabilityTimeoutError",
     "ThrottlingError",
     "is_programming_error",
+    "is_refused_by_client",
 ]
 
 

@@ -20,6 +20,7 @@ from accel_integration._errors import (
     ResponseError,
     ResponseStatusError,
     ResponseValidationError,
+    is_refused_by_client,
 )
 from accel_integration._masking import (
     is_secret_name,
@@ -42,6 +43,11 @@ __all__ = [
 STATUS_NAME = re.compile(r"^http_?([1-5]\d\d)(?!\d)", re.IGNORECASE)
 FIRST_ERROR_STATUS = 400
 KILOBYTE = 1024
+ILLEGAL_HEADER = (
+    "Illegal header: it has a line break, a space at its end, or another character that "
+    "no header may have. It is not shown, since it may be a secret: look for a secret "
+    "with a line break at its end, and strip it."
+)
 SHOWN_ERRORS = 5
 # What the body of a response is, and what a method hands on without having looked at it.
 BODY_TYPES: frozenset[type] = frozenset({str, bytes, list, dict, type(None)})
@@ -418,6 +424,18 @@ class ResponseSchema:
         )
 
 
+def conceal(exc: Exception) -> None:
+    """Let *exc* not show the value of a header, which may be a secret with a line break.
+
+    Many a file with a secret ends in one.
+    """
+    if type(exc).__name__ == "LocalProtocolError" and is_refused_by_client(exc):
+        exc.args = (ILLEGAL_HEADER,)
+        # The libraries below the client show it, too.
+        exc.__cause__ = None
+        exc.__suppress_context__ = True
+
+
 def readable(
     func: Callable[..., Any],
     judge: Callable[[Exception], ResponseError | None],
@@ -435,8 +453,9 @@ def readable(
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             answer = func(*args, **kwargs)
-        except UNREADABLE as exc:
-            if (error := judge(exc)) is None:
+        except Exception as exc:
+            conceal(exc)
+            if not isinstance(exc, UNREADABLE) or (error := judge(exc)) is None:
                 raise
             raise error from exc
         if hasattr(answer, "status_code"):
@@ -447,8 +466,9 @@ def readable(
     async def acall(*args: Any, **kwargs: Any) -> Any:
         try:
             answer = await func(*args, **kwargs)
-        except UNREADABLE as exc:
-            if (error := judge(exc)) is None:
+        except Exception as exc:
+            conceal(exc)
+            if not isinstance(exc, UNREADABLE) or (error := judge(exc)) is None:
                 raise
             raise error from exc
         if hasattr(answer, "status_code"):
