@@ -624,6 +624,19 @@ async def test_a_secret_with_a_line_break_is_in_no_traceback(library):
     assert e.value.request.url == server.url + "/it"
 
 
+def test_a_secret_with_a_line_break_is_in_no_traceback_of_threads():
+    def login(api):
+        headers = {"x-key": api.credentials["KEY"]}
+        return api.client.get(str(api.url), headers=headers)
+
+    with fault_server() as server, httpx.Client() as client:
+        it = declare(Any, login)(server.url, {"KEY": "s3cr3t\n"}, client)
+        with pytest.raises(httpx.LocalProtocolError, match="and strip it") as e:
+            it.call()
+
+    assert "s3cr3t" not in "".join(traceback.format_exception(e.value))
+
+
 def test_secret_in_a_base_url_shows_nowhere():
     it = declare(User)("http://it/bot123:abc", {"TOKEN": "123:abc"})
     (entry,) = entries_of(it)

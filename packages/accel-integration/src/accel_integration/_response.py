@@ -433,7 +433,6 @@ def conceal(exc: Exception) -> None:
         exc.args = (ILLEGAL_HEADER,)
         # The libraries below the client show it, too.
         exc.__cause__ = None
-        exc.__suppress_context__ = True
 
 
 def readable(
