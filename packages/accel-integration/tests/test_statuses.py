@@ -1,6 +1,8 @@
 """What a response says beside its content reaches the strategies, endpoint or not."""
 
 import contextvars
+import time
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from accel_integration import (
     sp,
     watch_client,
 )
+from accel_integration._outcome import parse_retry_after, status_of_error
 from accel_integration.testing import FakeClock
 
 
@@ -130,3 +133,41 @@ def test_status_of_one_attempt_is_not_that_of_the_next_one(apart):
 
     assert apart(ask) == "from the cache"
     assert clock.sleeps == [1]
+
+
+@pytest.mark.parametrize("status", [100, 599])
+def test_every_status_of_http_may_be_named(status):
+    assert f"also on status {status}" in sp.RetryPattern(statuses={status}).describe()
+
+
+@pytest.mark.parametrize("status", [99, 600])
+def test_what_is_no_status_of_http_is_refused(status):
+    with pytest.raises(ValueError, match="statuses from 100 to 599"):
+        sp.RetryPattern(statuses={status})
+
+
+@pytest.mark.parametrize("status", [199, 300, 404, 503])
+def test_exception_is_about_the_status_that_it_names(status):
+    error = ConnectionError()
+    error.status = status
+
+    assert status_of_error(error) == status
+
+
+@pytest.mark.parametrize("status", [200, 299, "503", None])
+def test_exception_is_about_no_status_that_tells_of_success_or_is_none(status):
+    error = ConnectionError()
+    error.status = status
+
+    assert status_of_error(error) is None
+
+
+def test_date_to_wait_for_is_one_on_the_clock_of_the_day():
+    header = formatdate(time.time() + 3600, usegmt=True)
+
+    assert 3000 < parse_retry_after(header) <= 3600
+
+
+@pytest.mark.parametrize(("length", "seconds"), [(64, 7), (65, None)])
+def test_header_that_is_longer_than_any_date_is_not_read(length, seconds):
+    assert parse_retry_after("7".zfill(length)) == seconds
