@@ -625,14 +625,19 @@ async def test_a_secret_with_a_line_break_is_in_no_traceback(library):
 
 
 def test_a_secret_with_a_line_break_is_in_no_traceback_of_threads():
-    def login(api):
-        headers = {"x-key": api.credentials["KEY"]}
-        return api.client.get(str(api.url), headers=headers)
+    class It(EndpointsDeclaration):
+        integration = IntegrationHTTP("It", headers=lambda known: {"x-key": known})
 
-    with fault_server() as server, httpx.Client() as client:
-        it = declare(Any, login)(server.url, {"KEY": "s3cr3t\n"}, client)
-        with pytest.raises(httpx.LocalProtocolError, match="and strip it") as e:
-            it.call()
+        @integration.endpoint("get", "/")
+        def call(api: ApiHTTP) -> Any:
+            return api.client.get(str(api.url))
+
+    it = It("http://127.0.0.1:9", "s3cr3t\n")
+    refused = pytest.raises(httpx.LocalProtocolError, match="and strip it")
+    with fault_server() as server, refused as e:
+        it.base_url = server.url
+        it.call()
+    it.close()
 
     assert "s3cr3t" not in "".join(traceback.format_exception(e.value))
 
