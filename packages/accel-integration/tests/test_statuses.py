@@ -171,3 +171,38 @@ def test_date_to_wait_for_is_one_on_the_clock_of_the_day():
 @pytest.mark.parametrize(("length", "seconds"), [(64, 7), (65, None)])
 def test_header_that_is_longer_than_any_date_is_not_read(length, seconds):
     assert parse_retry_after("7".zfill(length)) == seconds
+
+
+class Busy(Exception):
+    """Tells how long to wait, one way or another."""
+
+    def __init__(self, **told):
+        super().__init__()
+        self.__dict__.update(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "slept"),
+    [
+        ({"retry_after": 7}, 7),
+        ({"retry_after": 7.5}, 7.5),
+        ({"retry_after": "7"}, 1),
+        ({"retry_after": None, "headers": {"retry-after": "7"}}, 7),
+        ({"response": httpx.Response(429, headers={"retry-after": "7"})}, 7),
+        ({"headers": [("retry-after", "7")]}, 1),
+        ({"headers": None}, 1),
+        ({}, 1),
+    ],
+    ids=repr,
+)
+def test_exception_may_tell_how_long_to_wait(apart, told, slept):
+    clock, outcomes = FakeClock(), iter([Busy(**told), None])
+
+    @sp.RetryPattern(2, 1, clock=clock)
+    def ask():
+        if (outcome := next(outcomes)) is not None:
+            raise outcome
+
+    apart(ask)
+
+    assert clock.sleeps == [slept]
