@@ -932,6 +932,12 @@ def test_generators_are_refused():
         sp.pipeline(sp.RetryPattern()).call(stream)
 
 
+@pytest.mark.parametrize("decorate", [sp.RetryPattern(), sp.pipeline().call])
+def test_what_is_no_function_is_refused(decorate):
+    with pytest.raises(TypeError, match="Cannot decorate a str, which is no function"):
+        decorate("it")
+
+
 @pytest.mark.parametrize("kind", [staticmethod, classmethod, property])
 def test_what_becomes_a_method_later_is_refused(kind):
     with pytest.raises(TypeError, match=f"write the strategy below `@{kind.__name__}`"):

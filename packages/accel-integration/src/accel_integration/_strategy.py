@@ -270,6 +270,9 @@ def refuse_others(func: Callable[..., Any]) -> None:
             f"`@{type(func).__name__}`, next to the function."
         )
         raise TypeError(msg)
+    if not callable(func):
+        msg = f"Cannot decorate a {type(func).__name__}, which is no function."
+        raise TypeError(msg)
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
         msg = (
             f"Cannot decorate {name_of(func)!r}: it is a generator, and its work "
