@@ -329,3 +329,14 @@ def test_keys_are_one_for_threads_that_call_an_origin_first_together():
     throttling.barrier = None
     first()
     assert sorted(outcomes) == ["a", "refused", "refused"]
+
+
+async def test_long_keys_are_told_apart_but_not_remembered(throttling):
+    call = throttling(1, burst=1, key=str)(lambda key: "ok")
+    longest, long = "k" * 200, "k" * 100_000
+
+    for key in (longest, long, f"{long}1", f"{long}\ud800"):
+        assert call(key) == "ok"
+        with pytest.raises(ThrottlingError) as caught:
+            call(key)
+        assert len(str(caught.value)) < 500

@@ -1,5 +1,6 @@
 """Throttles: no more than so many calls per second."""
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -26,6 +27,8 @@ Throttle: TypeAlias = ThrottleState | SharedThrottle
 
 # How many keys are remembered at once; the one not seen for longest is forgotten.
 MOST_KEYS = 10_000
+# How many characters a key has; the hash of a longer one stands for its rest.
+LONGEST_KEY = 200
 
 
 class Throttling(StatefulStrategy[Throttle]):
@@ -146,7 +149,7 @@ class KeyedThrottles:
 
     def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Throttle:
         """Return the throttle for a call with these arguments."""
-        key = str(self._key_of(*args, **kwargs))
+        key = shortened(str(self._key_of(*args, **kwargs)))
         with self._lock:
             if (throttle := self._throttles.get(key)) is None:
                 endpoint = f"{self._scope.endpoint}[{key}]"
@@ -159,3 +162,11 @@ class KeyedThrottles:
             if len(self._throttles) > MOST_KEYS:
                 self._throttles.popitem(last=False)
             return throttle
+
+
+def shortened(key: str) -> str:
+    """Return *key*, or what stands for it if it is too long to be remembered."""
+    if len(key) <= LONGEST_KEY:
+        return key
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return f"{key[: LONGEST_KEY - len(digest)]}{digest}"
