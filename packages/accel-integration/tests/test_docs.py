@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
@@ -145,6 +145,8 @@ def test_types_are_written_as_people_write_them():
             api: ApiHTTP,
             order: Literal["newest", "oldest"] | None = None,
             ids: list[int] | None = None,
+            pair: tuple[int, ...] = (),
+            on_page: Callable[[int], str] | None = None,
         ) -> dict[str, Any]: ...
 
     (items,) = integration.docs["methods"]
@@ -152,6 +154,8 @@ def test_types_are_written_as_people_write_them():
     assert items["annotations"] == {
         "order": "Literal['newest', 'oldest'] | None",
         "ids": "list[int] | None",
+        "pair": "tuple[int, ...]",
+        "on_page": "Callable[[int], str] | None",
         "return": "dict[str, Any]",
     }
 

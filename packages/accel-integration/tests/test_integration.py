@@ -194,6 +194,14 @@ def test_sync_endpoints_use_a_sync_client():
         files.close()
 
 
+@pytest.mark.parametrize("base_url", ["https://a/#/api", "https://u:s3cr3t#1@a"])
+def test_base_url_has_no_fragment(base_url):
+    with pytest.raises(ValueError, match='"%23" instead') as caught:
+        Files(base_url)
+
+    assert "s3cr3t" not in str(caught.value)
+
+
 @pytest.mark.parametrize("base_url", ["ftp://a", "a.test", "javascript:x"])
 def test_base_url_must_be_http(base_url):
     with pytest.raises(ValueError, match="must begin with http:// or https://"):

@@ -42,10 +42,18 @@ def type_text(hint: Any) -> str:
     if get_origin(hint) is Literal:  # Its name says nothing of what it allows.
         return f"Literal[{', '.join(map(repr, get_args(hint)))}]"
     if get_origin(hint) is None:
-        return getattr(hint, "__name__", str(hint).replace("typing.", ""))
+        return _plain_text(hint)
     arguments = [type_text(argument) for argument in get_args(hint)]
     name = getattr(get_origin(hint), "__name__", str(get_origin(hint)))
     return f"{name}[{', '.join(arguments)}]"
+
+
+def _plain_text(hint: Any) -> str:
+    if hint is ...:
+        return "..."
+    if isinstance(hint, list):  # The arguments of a Callable.
+        return f"[{', '.join(map(type_text, hint))}]"
+    return getattr(hint, "__name__", str(hint).replace("typing.", ""))
 
 
 def enclosing_locals(

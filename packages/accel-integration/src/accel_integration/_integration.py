@@ -510,6 +510,9 @@ class EndpointsDeclaration(ApiHTTP):
                 f"base_url must begin with http:// or https://: {mask_url(base_url)!r}"
             )
             raise ValueError(msg)
+        if "#" in base_url:  # Not shown: what is before it may be half a password.
+            msg = 'base_url must have no "#": a password with one has "%23" instead'
+            raise ValueError(msg)
         super().__init__(credentials, base_url)
         self.base_url = base_url
         self._pool = ClientPool(client)
