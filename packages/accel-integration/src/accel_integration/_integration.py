@@ -473,7 +473,8 @@ class EndpointsDeclaration(ApiHTTP):
         base_url: What all paths follow.
         credentials: What the methods need to log in, often a dict.
         client: An HTTP client of httpx's shape, such as an `httpx2.AsyncClient`, or
-            what returns one. By default a pooled httpx client is made per event loop.
+            what returns one. By default there is one of httpx per event loop, pooled,
+            which keeps no cookies.
     """
 
     integration: ClassVar[IntegrationHTTP]
