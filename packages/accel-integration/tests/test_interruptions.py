@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from accel_integration import MemoryStore, sp
+from accel_integration import MemoryStore, called_by, sp
+from accel_integration._context import CALLER
 from accel_integration.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -122,3 +123,16 @@ async def test_hedge_that_is_cancelled_twice_leaves_no_error_unseen():
     del task
     gc.collect()
     assert complaints == []
+
+
+def test_generator_that_is_closed_forgets_who_called():
+    def generator():
+        with called_by(lambda: "GET /books"):
+            yield CALLER.get()
+
+    running = generator()
+    assert next(running)() == "GET /books"
+
+    running.close()
+
+    assert CALLER.get() is None

@@ -125,11 +125,7 @@ CALLER: ContextVar[Callable[[], str | None] | None] = ContextVar("CALLER", defau
 
 
 class Temporarily(Generic[T]):
-    """Set *variable* inside of a `with` block.
-
-    A coroutine that is dropped in the middle ends in the context of the garbage
-    collector, where nothing was set, and nothing is to be reset.
-    """
+    """Set *variable* inside of a `with` block."""
 
     # A class, since a generator would cost each call of an endpoint three times as much.
     __slots__ = ("_token", "_value", "_variable")
@@ -147,8 +143,13 @@ class Temporarily(Generic[T]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not isinstance(exc, GeneratorExit):
+        try:
             self._variable.reset(self._token)
+        except ValueError:
+            # A coroutine that is dropped in the middle ends in the context of the
+            # garbage collector, where nothing was set, and nothing is to be reset.
+            if not isinstance(exc, GeneratorExit):
+                raise
 
 
 def called_by(
