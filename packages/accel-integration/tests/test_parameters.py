@@ -193,3 +193,29 @@ def test_statuses_are_a_collection(strategy, statuses):
 def test_value_that_cannot_be_copied_is_no_fallback():
     with pytest.raises(TypeError, match="Give a function that returns it"):
         sp.Fallback(threading.Lock())
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        sp.Timeout(timedelta.max),
+        sp.Timeout(timedelta.max, abandon=True),
+        sp.Hedge(timedelta.max),
+        sp.Bulkhead(1, max_wait=timedelta.max),
+    ],
+)
+def test_time_without_an_end_is_the_longest_that_a_thread_can_wait(strategy):
+    gate, results = threading.Event(), []
+
+    @strategy
+    def call():
+        results.append(gate.wait(60))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join()
+
+    assert results == [True, True]

@@ -1,6 +1,7 @@
 """What a call in progress knows: its scope, its deadline, the last status seen."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
@@ -33,8 +34,10 @@ Seconds: TypeAlias = float | timedelta
 
 
 def seconds_of(value: Seconds) -> float:
-    """Return a duration in seconds."""
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+    """Return a duration in seconds, and for `timedelta.max` as many as one can wait."""
+    if isinstance(value, timedelta):
+        return min(value.total_seconds(), threading.TIMEOUT_MAX)
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)
