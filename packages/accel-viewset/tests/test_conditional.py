@@ -48,6 +48,19 @@ async def test_unchanged_is_304(note, serve):
     assert changed.json()["text"] == "second"
 
 
+async def test_several_lines_are_one_list(note, serve):
+    async with serve(Notes) as web:
+        tag = (await web.get("/x/1")).headers["etag"]
+        names = ("if-match", "if-none-match")
+        lines = [(name, value) for value in ('"other"', tag) for name in names]
+        known = await web.get("/x/1", headers=lines)
+        changed = await web.patch("/x/1", json={"text": "new"}, headers=lines)
+        empty = await web.patch("/x/1", json={"text": "a"}, headers={"if-match": ""})
+
+    assert (known.status_code, changed.status_code) == (304, 200)
+    assert empty.status_code == 412
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_change_of_another_state_is_412(note, serve, method):
     async with serve(Notes) as web:

@@ -17,7 +17,7 @@ def etag_of(body: bytes) -> str:
 def not_modified(request: Request, response: Response) -> Response:
     """Return 304 instead of *response* if the client has the same state already."""
     tag = response.headers.get("etag")
-    wanted = request.headers.get("if-none-match")
+    wanted = _sent(request, "if-none-match")
     readable = request.method == "GET" and response.status_code == 200  # noqa: PLR2004  # RFC 9110, 13.2.2
     if not (readable and tag and wanted):
         return response
@@ -40,7 +40,7 @@ def check_match(request: Request, current: bytes, *, required: bool) -> None:
         PreconditionRequired: there is no `If-Match`, but it is *required* (RFC 6585).
         PreconditionFailed: the row was changed since.
     """
-    wanted = request.headers.get("if-match")
+    wanted = _sent(request, "if-match")
     if wanted is None:
         if required:
             raise PreconditionRequired
@@ -48,6 +48,12 @@ def check_match(request: Request, current: bytes, *, required: bool) -> None:
     # The comparison is strong: a weak tag never matches.
     if wanted.strip() != "*" and etag_of(current) not in _strong_tags(wanted):
         raise PreconditionFailed
+
+
+def _sent(request: Request, name: str) -> str | None:
+    # Several lines are one list (RFC 9110, 5.3).
+    lines = request.headers.getlist(name)
+    return ",".join(lines) if lines else None
 
 
 def _tags(header: str) -> set[str]:
