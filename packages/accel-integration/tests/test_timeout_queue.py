@@ -61,6 +61,8 @@ async def hold(limit, due, patience, ended):
     finally:
         lane.leave(entry)
     ended.append(round(task.get_loop().time(), 2))
+    # Nothing that is over waits at the front, to be kept for as long as a limit.
+    assert not lane.queue or lane.queue[0].task is not None
     # From now on, it is left alone.
     await asyncio.sleep(60)
     return lane
