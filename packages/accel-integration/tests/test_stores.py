@@ -999,6 +999,49 @@ async def cancelled_in_its_store(call):
     await asyncio.sleep(0)
 
 
+class Late(Remote):
+    """A store whose answer to the next call comes late."""
+
+    is_async = True
+    gate = None
+
+    async def run(self, script, name, *args):
+        answer = super().run(script, name, *args)
+        if (gate := self.gate) is not None:
+            self.gate = None
+            await gate.wait()
+        return answer
+
+
+async def test_answer_that_comes_late_does_not_undo_what_was_learnt_meanwhile(clock):
+    store = Late(clock, refresh=1)
+    breaker, gate, heard = breaker_in(store, 1), asyncio.Event(), []
+    breaker.subscribe(lambda event: heard.append(event.new))
+    store.gate = gate
+    early = asyncio.create_task(breaker(ok)())
+    await asyncio.sleep(0)
+    with pytest.raises(ConnectionError):
+        await breaker(down)()
+
+    gate.set()
+
+    assert await early == "ok"
+    assert breaker.state == "open"
+    assert heard == ["open"]
+
+
+async def test_store_that_has_forgotten_everything_is_believed(clock):
+    store = Late(clock, refresh=1)
+    breaker = breaker_in(store, 1, 60)
+    with pytest.raises(ConnectionError):
+        await breaker(down)()
+    store._tables.clear()
+    clock.advance(1)
+
+    assert await breaker(ok)() == "ok"
+    assert breaker.state == "closed"
+
+
 @pytest.mark.parametrize("is_heard", [True, False])
 async def test_cancelled_while_it_asks_for_a_probe_it_takes_no_place(clock, is_heard):
     store = Held(clock, refresh=0)

@@ -216,6 +216,7 @@ class SharedCircuit:
         reported = self._take_unreported()
         window = options.window if options.failure_rate else 0
         arguments = (options.reset_timeout, options.probes, lease, reported, window)
+        known = self._epoch
         try:
             answer = yield ADMIT, arguments
         except StoreDownError:
@@ -227,7 +228,7 @@ class SharedCircuit:
             self._unreported += reported
             self._finish_in_background(Ticket(0, lease), RELEASE)
             raise
-        verdict, epoch, wait, _ = self._learn(answer)
+        verdict, epoch, wait, _ = self._learn(answer, known)
         if verdict in (CLOSED, PROBE):
             return Ticket(epoch, lease if verdict == PROBE else "")
         raise self._refusal(None if verdict == ISOLATED else wait)
@@ -266,6 +267,7 @@ class SharedCircuit:
             return
         # Nothing is counted with a place that is given back.
         reported = 0 if ended == RELEASE else self._take_unreported()
+        known = self._epoch
         try:
             answer = yield SETTLE, self._settle_arguments(ticket, ended, reported)
         except StoreDownError:
@@ -273,7 +275,7 @@ class SharedCircuit:
             self._fresh_until = UNKNOWN
             self._finish_alone(ended, self._local.epoch, None)
         else:
-            self._learn(answer)
+            self._learn(answer, known)
 
     def _is_unremarkable(self, ticket: Ticket, ended: int) -> bool:
         """Tell whether the store need not hear of it, at least not now."""
@@ -332,11 +334,17 @@ class SharedCircuit:
         else:
             # The store knows now, so that any process may close the circuit again.
             self._local.close()
-            self._learn(answer)
+            self._learn(answer, self._epoch)
 
-    def _learn(self, answer: Answer) -> Answer:
-        """Remember what the store says, and tell the listeners what has changed."""
+    def _learn(self, answer: Answer, known: float | None) -> Answer:
+        """Remember what the store says, and tell the listeners what has changed.
+
+        *known* is the epoch that was known when it was asked.
+        """
         verdict, epoch, wait, failures = answer
+        # Another answer, to what was asked later, has come before this one.
+        if self._epoch is not None and epoch < self._epoch != known:
+            return answer
         now, local = self.clock(), self._local
         self._is_alone = False
         # What counted while the store was lost says nothing about the next time.
