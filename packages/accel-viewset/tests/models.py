@@ -124,3 +124,31 @@ class Country(Base):
 
     code: Mapped[str] = mapped_column(String(2), primary_key=True)
     name: Mapped[str]
+
+
+class Writer(Base):
+    __tablename__ = "writers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Book(Base):
+    __tablename__ = "books"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    org: Mapped[int] = mapped_column(default=1)
+    writer_id: Mapped[int | None] = mapped_column(ForeignKey("writers.id"))
+    writer: Mapped[Writer | None] = relationship()
+    chapters: Mapped[list["Chapter"]] = relationship(order_by="Chapter.id")
+
+
+class Chapter(AuditMixin, SoftDeleteMixin, Base):
+    __tablename__ = "chapters"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    book_id: Mapped[int] = mapped_column(ForeignKey("books.id"))
+    above_id: Mapped[int | None] = mapped_column(ForeignKey("chapters.id"))
+    text: Mapped[str] = mapped_column(String(5))
+    below: Mapped[list["Chapter"]] = relationship(order_by="Chapter.id")

@@ -206,9 +206,11 @@ class GenericViewSet(BaseViewSet):
             model, mapper, read_only
         )
         self._created = self._parents.extended(whole)
-        if not hasattr(self, "create_schema"):
+        self._derives_create = not hasattr(self, "create_schema")
+        if self._derives_create:
             self.create_schema = create_schema(model, mapper, hidden)
-        if not hasattr(self, "update_schema"):
+        self._derives_update = not hasattr(self, "update_schema")
+        if self._derives_update:
             self.update_schema = update_schema(model, mapper, hidden)
         self._patch_schema = patch_schema(self.update_schema, model.__name__)
         self._renderer = Renderer(model)

@@ -87,4 +87,7 @@ class Parents:
             return item
         values = self.values(request)
         known = item.model_fields_set | values.keys()
-        return schema.model_construct(known, **{**item.__dict__, **values})
+        # Not as arguments, which a schema with aliases would take by these.
+        whole = schema.model_construct(known)
+        whole.__dict__.update({**item.__dict__, **values})
+        return whole

@@ -3,8 +3,9 @@
 import copy
 import datetime as dt
 import types
-from collections.abc import Iterator, Set as AbstractSet
+from collections.abc import Callable, Iterator, Set as AbstractSet
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
@@ -18,9 +19,16 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from sqlalchemy import Column, Enum, String
-from sqlalchemy.orm import ColumnProperty, Mapper
+from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty
 
 from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
+from accel_viewset._nested import (
+    NestedSchemas,
+    home,
+    is_partner,
+    key_names,
+    remote_names,
+)
 from accel_viewset._types import type_of
 
 # What a double can hold, which SQLite makes of it.
@@ -39,20 +47,15 @@ def create_schema(
 
     A key that nothing generates must be sent, of course; a *hidden* column is not.
     """
-    keys = {
-        mapper.get_property_by_column(column).key
-        for column in mapper.primary_key
-        if _is_generated(column, mapper)
-    }
-    return _without(model, mapper, keys | hidden, "Create")
+    keys = _generated(mapper)
+    return _root(model, mapper, keys | hidden, "Create")
 
 
 def update_schema(
     model: type[BaseModel], mapper: Mapper[Any], hidden: AbstractSet[str]
 ) -> type[BaseModel]:
     """Derive what a client sends to replace a row: the URL names the key."""
-    keys = {mapper.get_property_by_column(column).key for column in mapper.primary_key}
-    return _without(model, mapper, keys | hidden, "Update")
+    return _root(model, mapper, {*key_names(mapper), *hidden}, "Update")
 
 
 def patch_schema(update: type[BaseModel], name: str) -> type[BaseModel]:
@@ -95,21 +98,95 @@ def _is_generated(column: Any, mapper: Mapper[Any]) -> bool:
     return column is getattr(table, "autoincrement_column", None)
 
 
-def _without(
-    model: type[BaseModel], mapper: Mapper[Any], keys: set[str], suffix: str
+def _generated(mapper: Mapper[Any]) -> set[str]:
+    """Return the parts of the key that a client does not choose."""
+    return {
+        mapper.get_property_by_column(column).key
+        for column in mapper.primary_key
+        if _is_generated(column, mapper)
+    }
+
+
+def _root(
+    model: type[BaseModel], mapper: Mapper[Any], hidden: AbstractSet[str], suffix: str
 ) -> type[BaseModel]:
+    name = f"{model.__name__}{suffix}"
+    nested = NestedSchemas(name, _related)
+    fields, dropped = _sent(model, lambda _: mapper, nested, hidden=hidden)
+    nested.finish()
+    return _whole(name, model, fields, dropped)
+
+
+def _related(
+    name: str,
+    model: type[BaseModel],
+    relationship: RelationshipProperty[Any],
+    nested: NestedSchemas,
+) -> type[BaseModel]:
+    """Derive what a client sends of a related row, which may have a key already."""
+    mapper = relationship.mapper
+    keys = key_names(mapper)
+    if is_partner(relationship):
+        known = [model.model_fields.get(key) for key in keys]
+        if all(field is not None and field.is_required() for field in known):
+            return _link(name, model, keys)
+        optional = _generated(mapper)
+    else:
+        # Where a child stands in the data says whose it is.
+        optional = _generated(mapper) | remote_names(relationship)
+    find = partial(home, mapper)
+    fields, dropped = _sent(model, find, nested, kept=frozenset(keys))
+    for key in optional & fields.keys():
+        annotation, field = fields[key]
+        if field.is_required():
+            field.default = None
+            fields[key] = (annotation | None, field)
+    return _whole(name, model, fields, dropped)
+
+
+def _link(name: str, model: type[BaseModel], keys: list[str]) -> type[BaseModel]:
+    """Derive what names a row: whatever is sent beside its key changes nothing."""
+    fields = {
+        key: (model.model_fields[key].annotation, model.model_fields[key])
+        for key in keys
+    }
+    base = type("Sent", (BaseModel,), {"__module__": __name__})
+    return _model(name, model, fields, base=base, whole=False, extra="ignore")
+
+
+def _sent(
+    model: type[BaseModel],
+    find: Callable[[str], Mapper[Any]],
+    nested: NestedSchemas,
+    *,
+    hidden: AbstractSet[str] = frozenset(),
+    kept: AbstractSet[str] = frozenset(),
+) -> tuple[dict[str, Any], dict[str, None]]:
+    """Return the fields of *model* that a client sends, and the names of the others."""
     fields: dict[str, Any] = {}
-    dropped = dict.fromkeys(
-        name
-        for name, field in model.model_fields.items()
-        if name in keys or _is_the_servers(name, field, mapper)
-    )
+    dropped: dict[str, None] = {}
     for name, field in model.model_fields.items():
-        if name not in dropped:
-            fields[name] = (field.annotation, _bounded(field, mapper.attrs.get(name)))
+        mapper = find(name)
+        servers = name not in kept and _is_the_servers(name, field, mapper)
+        if name in hidden or servers:
+            dropped[name] = None
+            continue
+        annotation, relationship = field.annotation, mapper.relationships.get(name)
+        if relationship is not None:
+            annotation = nested.annotation(annotation, relationship)
+        fields[name] = (annotation, _bounded(field, mapper.attrs.get(name)))
+    return fields, dropped
+
+
+def _whole(
+    name: str,
+    model: type[BaseModel],
+    fields: dict[str, Any],
+    dropped: dict[str, None],
+) -> type[BaseModel]:
     # A validator of the whole may look at a field that a client cannot send.
     base = type("Sent", (BaseModel,), _class_attributes(dropped))
-    return _model(f"{model.__name__}{suffix}", model, fields, base=base, whole=True)
+    return _model(name, model, fields, base=base, whole=True)
 
 
 def _bounded(field: FieldInfo, attribute: Any) -> FieldInfo:
@@ -199,10 +276,12 @@ def _model(
     *,
     base: type[BaseModel],
     whole: bool,
+    **settings: Any,
 ) -> type[BaseModel]:
     """Build a model from *fields* that checks them as *source* does."""
     # OpenAPI would show a title of the response above the request.
     config = {k: v for k, v in source.model_config.items() if k != "title"}
+    config |= settings
     with_config = type(
         base.__name__, (base,), {"model_config": config, "__module__": __name__}
     )

@@ -15,6 +15,7 @@ from accel_viewset._filters import Selection
 from accel_viewset._idempotency import once
 from accel_viewset._keys import text_of
 from accel_viewset._listing import Listing
+from accel_viewset._nested import links_only
 from accel_viewset._paginators import BasePaginatorClass, Part
 from accel_viewset._rendering import custom_page, page_bytes
 from accel_viewset._rows import ORM, Rows
@@ -174,8 +175,21 @@ class _Creating(Rows):
             return row
         return await aorm.eager_refresh(row, deep=self._deep())
 
+    def _linking(self, item: Any, *, is_derived: bool) -> Any:
+        """Return *item* without changes to rows that it may only link.
+
+        A schema of yours that names their columns asks for changes; but not where
+        what a request may do depends on the row, since nobody asks about these.
+        """
+        is_guarded = self._is_scoped or self._checks_rows
+        if not self.deep_schema or not (is_guarded or is_derived):
+            return item
+        return links_only(item, self._mapper)
+
     async def _create(self, request: Request, item: BaseModel, aorm: OrmAsync) -> Any:
-        item = self._parents.completed(item, self._created, request)
+        item = self._parents.completed(
+            self._linking(item, is_derived=self._derives_create), self._created, request
+        )
         if not self._is_scoped:
             return await self._stored(await self.db_create(item, aorm), aorm)
         async with aorm.transaction():
@@ -325,6 +339,7 @@ class _Writing(_Creating):
             if isinstance(item, Partial) and self._checks_whole:
                 row = await self.get_object(request, item_id, aorm, action=action)
                 check_merged(self.update_schema, row, item)
+            item = self._linking(item, is_derived=self._derives_update)
             updated = await self.db_update(item_id, item, aorm)
             if updated is None:
                 raise self._missing(item_id)
