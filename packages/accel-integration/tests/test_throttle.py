@@ -297,37 +297,46 @@ def test_senseless_options_are_refused(options):
         sp.Throttling(**options)
 
 
-def test_keys_are_one_for_threads_that_call_an_origin_first_together():
-    class Meeting(sp.Throttling):
-        barrier = None
+class Meeting(sp.Throttling):
+    """A throttle that is woven by two threads at once."""
 
-        def weave(self, weaver, body):
-            if self.barrier is not None:
-                self.barrier.wait(5)
-            super().weave(weaver, body)
+    barrier = None
 
-    class Api:
-        origin = "https://a.test"
+    def weave(self, weaver, body):
+        if self.barrier is not None:
+            self.barrier.wait(5)
+        super().weave(weaver, body)
 
+
+class Api:
+    origin = "https://a.test"
+
+
+@pytest.mark.parametrize("is_pipeline", [False, True])
+def test_keys_are_one_for_threads_that_make_the_first_call_together(is_pipeline):
     throttling = Meeting(1, burst=1, key=lambda api, key: key, clock=FakeClock())
-    call = throttling(lambda api, key: key)
+    pipeline = sp.pipeline(throttling)
+    endpoint = throttling(lambda api, key: key)
     throttling.barrier = threading.Barrier(2)
     outcomes = []
 
-    def first():
+    def call():
         try:
-            outcomes.append(call(Api(), "a"))
+            if is_pipeline:
+                outcomes.append(pipeline.call(lambda api, key: key, Api(), "a"))
+            else:
+                outcomes.append(endpoint(Api(), "a"))
         except ThrottlingError:
             outcomes.append("refused")
 
-    threads = [threading.Thread(target=first) for _ in range(2)]
+    threads = [threading.Thread(target=call) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     throttling.barrier = None
-    first()
+    call()
     assert sorted(outcomes) == ["a", "refused", "refused"]
 
 

@@ -51,7 +51,8 @@ class Pipeline:
         if (plan := self._plans.get(wants_await)) is None:
             caller = apply_async if wants_await else apply
             plan = Plan(caller, self.strategies, self.name, takes_function=True)
-            self._plans[wants_await] = plan
+            # Another thread may have been quicker, and its plan knows some keys.
+            plan = self._plans.setdefault(wants_await, plan)
         result: R = plan.wrapper(func, *args, **kwargs)
         return result
 
