@@ -67,6 +67,24 @@ def test_each_of_several_deadlines_makes_a_late_answer_a_failure(seconds):
     assert breaker.state == "open"
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("steps", [0, 1])
+async def test_cancellation_from_outside_is_no_failure_of_the_breaker_inside(steps):
+    breaker = sp.CircuitBreaker(1)
+
+    @sp.Timeout(60)
+    @breaker
+    async def cancelled():
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled()
+
+    assert breaker.state == "closed"
+
+
 @pytest.mark.parametrize("abandon", [False, True])
 def test_interrupt_passes_and_is_no_failure(abandon):
     breaker = sp.CircuitBreaker(1)
