@@ -206,7 +206,7 @@ class Shelf(Notes):
         self, request: Request, item_id: int, aorm: OrmAsync = ORM
     ) -> NoteOut:
         """Write a note in capitals."""
-        note = await self.get_object(request, item_id, aorm, action="shout")
+        note = await self.get_object(request, item_id, aorm)
         return await aorm.update_item(Note, item_id, {"text": note.text.upper()})
 
     @action(detail=False, path="how-many")
@@ -229,6 +229,32 @@ async def test_actions_are_endpoints(db, serve, add):
     assert (refused.status_code, missing.status_code) == (403, 404)
     assert (malformed.status_code, counted.json()) == (422, 2)
     assert schema["paths"]["/x/how-many"]["get"]["tags"] == ["Shelf"]
+
+
+async def test_row_of_an_action_is_asked_for_by_its_name(sqlite, serve, add):
+    await add(Note(text="ann's"))
+
+    class ReadOnly(Permission):
+        async def has_object_permission(self, request, view, action, row):
+            return action in {"retrieve", "peek"}
+
+    class Rows(Shelf):
+        permissions = (ReadOnly(),)
+
+        @action(detail=True)
+        async def peek(
+            self, request: Request, item_id: int, aorm: OrmAsync = ORM
+        ) -> NoteOut:
+            return await self.get_object(request, item_id, aorm)
+
+    async with serve(Rows) as web:
+        shouted = await web.post("/x/1/shout")
+        peeked = await web.get("/x/1/peek")
+        read = await web.get("/x/1")
+        deleted = await web.delete("/x/1")
+
+    assert (shouted.status_code, deleted.status_code) == (403, 403)
+    assert (peeked.status_code, read.status_code) == (200, 200)
 
 
 async def test_throttle_tells_what_is_left(sqlite, serve):

@@ -14,6 +14,13 @@ from accel_viewset._conditional import not_modified
 from accel_viewset._http_errors import as_http
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_ACTION = "accel_viewset.action"
+
+
+def action_of(request: Request) -> str:
+    """Return the action that answers *request*; outside of a view set, it only reads."""
+    found: str = request.scope.get(_ACTION, "retrieve")
+    return found
 
 
 class Host(Protocol):
@@ -91,6 +98,8 @@ class ViewSetRoute(APIRoute):
         host = self.host
 
         async def answer(request: Request) -> Response:
+            # So that whoever is asked about a row need not be told what for.
+            request.scope[_ACTION] = self.action
             host.enter(request)
             try:
                 response = await handle(request)

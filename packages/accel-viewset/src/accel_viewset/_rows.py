@@ -17,6 +17,7 @@ from accel_viewset._errors import OutOfScope
 from accel_viewset._fast_lane import FastLane
 from accel_viewset._generic import GenericViewSet
 from accel_viewset._guards import resolved
+from accel_viewset._routing import action_of
 from accel_viewset._types import is_kept
 
 ORM = Depends(AppOrm.aget_orm)
@@ -33,10 +34,13 @@ class Rows(GenericViewSet):
         item_id: Any,
         aorm: OrmAsync,
         *,
-        action: str = "retrieve",
+        action: str | None = None,
         expand: frozenset[str] = _NOTHING,
     ) -> Any:
-        """Return the row *item_id*, if *request* may see it.
+        """Return the row *item_id*, if *request* may do *action* to it.
+
+        By default *action* is the one that answers the request, such as the `@action`
+        that calls this.
 
         Raises:
             NotFound: there is no such row within the scope.
@@ -54,7 +58,7 @@ class Rows(GenericViewSet):
         if found is None:
             raise self._missing(item_id)
         if self._checks_rows:
-            await self._guards.check_row(request, action, found)
+            await self._guards.check_row(request, action or action_of(request), found)
         return found
 
     @property
