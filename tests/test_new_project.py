@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from accel_cache.testing import valkey_server
 from accel_db.testing import postgres_server
 
 ROOT = Path(__file__).parent.parent
@@ -52,12 +55,12 @@ class Project:
     def __call__(self, *command, **env):
         return self.uv("run", *command, **env)
 
-    def start(self, program, *arguments):
+    def start(self, program, *arguments, **env):
         """Start a program of the project's environment; the caller ends it."""
         return subprocess.Popen(
             [self.home / ".venv/bin" / program, *arguments],
             cwd=self.home,
-            env=self.env,
+            env=self.env | env,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -102,27 +105,72 @@ def test_it_runs_and_production_would_regret_nothing(shop):
 
     assert shop("accel", "check", "main:app") == "Nothing to regret.\n"
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    with shop.start("uvicorn", "main:app", "--port", port) as service:
-        try:
-            page = json.loads(answer(f"http://127.0.0.1:{port}/api/v1/file", service))
-        finally:
-            service.terminate()
+    with running(shop) as url:
+        page = json.loads(ask(f"{url}/api/v1/file"))
 
     assert page["total"] == 8
 
 
-def answer(url, service):
+def test_who_logs_out_of_one_process_is_unknown_to_the_other(shop):
+    shop("alembic", "upgrade", "head")
+    shop("python", "-m", "app.fixture.load")
+    settings = dict(
+        line.partition("=")[::2]
+        for line in (shop.home / ".env").read_text().splitlines()
+    )
+    login = {"username": "admin", "password": settings["ADMIN_PASSWORD"]}
+
+    with (
+        valkey_server() as valkey,
+        running(shop, REDIS_URL=valkey.url) as one,
+        running(shop, REDIS_URL=valkey.url) as other,
+    ):
+        tokens = json.loads(ask(f"{one}/token", login))
+        grant = {
+            "grant_type": "refresh_token",
+            "refresh_token": tokens["refresh_token"],
+        }
+        refreshed = json.loads(ask(f"{other}/token", grant))
+        ask(f"{one}/token/revoke", {"token": refreshed["refresh_token"]})
+        grant["refresh_token"] = refreshed["refresh_token"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(f"{other}/token", grant)
+
+    refused.value.close()
+    assert refused.value.code == 400
+
+
+@contextmanager
+def running(project, **env):
+    """Run the service of *project* on a free port; give its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = ("uvicorn", "main:app", "--port", port)
+    with project.start(*command, **env) as service:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(f"{url}/healthcheck", service)
+            yield url
+        finally:
+            service.terminate()
+
+
+def wait_for(url, service):
     """Ask until the service listens, or has ended."""
     while service.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=20) as response:
-                return response.read()
+            return ask(url)
         except urllib.error.URLError:
             time.sleep(0.1)
     raise AssertionError(service.stderr.read())
+
+
+def ask(url, form=None):
+    """Return what is answered, to a form if there is one."""
+    data = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, data, timeout=20) as response:
+        return response.read()
 
 
 def test_ruff_and_mypy_find_nothing(shop):

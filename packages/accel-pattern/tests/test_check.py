@@ -8,6 +8,7 @@ import sys
 import pytest
 from fastapi import FastAPI
 
+from accel_auth import BaseAuthJWT
 from accel_cache import Cache
 from accel_db import MainDatabaseManager
 from accel_db.testing import postgres_server
@@ -62,6 +63,18 @@ def test_memory_of_several_workers_is_found():
 
     assert codes(app, workers=1) == []
     assert codes(app, workers=4) == ["memory-cache"]
+
+
+def test_sessions_of_each_worker_are_found():
+    class Auth(BaseAuthJWT):
+        def check_auth(username, password):
+            return False
+
+    app = base_pattern(FastAPI(), **GOOD)
+    Auth.mount_auth(app)
+
+    assert codes(app, workers=1) == []
+    assert codes(app, workers=4) == ["memory-sessions"]
 
 
 def test_more_connections_than_the_database_allows_are_found():

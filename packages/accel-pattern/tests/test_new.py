@@ -69,12 +69,23 @@ def test_postgres_stands_in_the_settings(tmp_path):
     assert "\nPOSTGRES_USER=shop\n" in settings
 
 
-@pytest.mark.parametrize("name", ["1shop", "my shop", "../shop", "", "ü", "-x-"])
+@pytest.mark.parametrize(
+    "name", ["1shop", "my shop", "../shop", "", "ü", "-x-", "shop-", "shop_"]
+)
 def test_name_that_is_none_is_one_clear_line(name, capsys, tmp_path):
     code = main(["new", "--", name])
 
     assert code == 1
     assert "is no name for a project" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fastapi", "Accel_DB", "pydantic"])
+def test_project_is_not_called_like_what_it_needs(name, capsys, tmp_path):
+    code = main(["new", name])
+
+    assert code == 1
+    assert "no project can depend on itself" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
+from accel_auth import MemoryStore
 from accel_db import MainDatabaseManager
 
 # What people leave in their settings; compared in lower case.
@@ -106,6 +107,17 @@ def _memory_cache(subject: Subject) -> Iterator[Finding]:
         )
 
 
+def _memory_sessions(subject: Subject) -> Iterator[Finding]:
+    auth = getattr(subject.app.state, "auth_jwt", None)
+    if subject.workers > 1 and isinstance(getattr(auth, "store", None), MemoryStore):
+        yield Finding(
+            "memory-sessions",
+            f"{subject.workers} workers know sessions of their own: who logs out of one "
+            "is let in by the others.",
+            "Give the authentication `store=RedisStore(...)`.",
+        )
+
+
 def _connections(subject: Subject) -> Iterator[Finding]:
     manager = subject.manager
     if manager is None or manager.backend != "postgresql":
@@ -170,5 +182,5 @@ def _namesake(_subject: Subject) -> Iterator[Finding]:
 
 CHECKS: tuple[Check, ...] = (
     *(_secret, _debug, _dev_status, _cors),
-    *(_memory_cache, _connections, _migrations, _namesake),
+    *(_memory_cache, _memory_sessions, _connections, _migrations, _namesake),
 )

@@ -3,6 +3,7 @@
 import re
 import secrets
 import shutil
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from accel_pattern._errors import PatternError
@@ -19,7 +20,18 @@ class InvalidNameError(PatternError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"{name!r} is no name for a project: use letters, digits, `_` and `-`, "
-            "and begin with a letter, as in `shop` or `my-shop`."
+            "begin with a letter, and end with a letter or a digit, as in `shop` or "
+            "`my-shop`."
+        )
+
+
+class NameInUseError(PatternError):
+    """Raised when a project is to be called like a package that it needs."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} is the name of a package that is installed here, and no project "
+            "can depend on itself: choose another one."
         )
 
 
@@ -43,17 +55,20 @@ def new_project(name: str, parent: Path, database: str = "sqlite") -> Path:
     It can be run at once: its `.env` has secrets of its own.
 
     Args:
-        name: Letters, digits, `_` and `-`, a letter first.
+        name: Letters, digits, `_` and `-`, a letter first, a letter or digit last.
         parent: Where the folder is made.
         database: `sqlite`, or `postgres`, whose address stands in `.env` to be filled.
 
     Raises:
         InvalidNameError: *name* is no such name.
+        NameInUseError: A package that is installed has this name.
         FolderInUseError: The folder exists and is not empty.
     """
     # It becomes a folder, a distribution, a role and a database: none needs a quote.
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", name):
+    if not re.fullmatch(r"[A-Za-z]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", name):
         raise InvalidNameError(name)
+    if _is_package(name):
+        raise NameInUseError(name)
     folder = parent / name
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderInUseError(folder)
@@ -63,6 +78,14 @@ def new_project(name: str, parent: Path, database: str = "sqlite") -> Path:
     _rename(folder / "README.md", "# A service built with accel", f"# {name}")
     _keep_private(folder / ".env", _settings(folder, name, database))
     return folder
+
+
+def _is_package(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _keep_private(path: Path, text: str) -> None:

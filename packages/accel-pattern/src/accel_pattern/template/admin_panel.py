@@ -3,6 +3,7 @@
 from accel_admin import admin_pattern
 from flask import Flask
 
+from app.core.cache import admin_store
 from app.core.config import ADMIN_PASSWORD, ADMIN_USERNAME, SECRET_KEY
 from app.core.db import DatabaseManager
 from app.models import File, Task, TaskExecution, User
@@ -17,6 +18,7 @@ admin = admin_pattern(
     # > Models needed in the admin panel
     models=[User, File, Task, TaskExecution],
     database_manager=DatabaseManager,
+    store=admin_store,
 )
 
 

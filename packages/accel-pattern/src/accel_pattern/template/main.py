@@ -1,5 +1,6 @@
 """The service: `uvicorn main:app`."""
 
+import logging
 from datetime import UTC
 
 from accel_admin import mount_admin
@@ -8,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from app.api.v1.router import router
+from app.core.cache import admin_store
 from app.core.config import (
     ADMIN_PASSWORD,
     ADMIN_USERNAME,
@@ -22,6 +24,10 @@ from app.core.db import DatabaseManager
 from app.core.security import AuthJWT
 from app.core.useintegration import gtapi
 from app.models import File, Task, TaskExecution, User
+
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+# Who did what in the panel.
+logging.getLogger("accel_admin.audit").setLevel(logging.INFO)
 
 app = FastAPI(title="A service built with accel")
 
@@ -48,6 +54,7 @@ mount_admin(
     ADMIN_USERNAME,
     models=[User, File, Task, TaskExecution],
     database_manager=DatabaseManager,
+    store=admin_store,
 )
 
 INDEX = (BASE_DIR_PROJECT / "app" / "index.html").read_text(encoding="utf-8")

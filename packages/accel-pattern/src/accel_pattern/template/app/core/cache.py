@@ -1,13 +1,17 @@
-"""The cache of responses."""
+"""Redis, and what all processes of the service share in it."""
 
+import redis as sync_redis
 import redis.asyncio as redis
 from accel_cache import Cache
 
 from app.core.config import REDIS_URL
 
-# Redis where there is an address, else the memory of this process.
-redis_client = (
+redis_server = (
     redis.from_url(REDIS_URL, encoding="utf-8", decode_responses=True)
     if REDIS_URL
-    else Cache()
+    else None
 )
+# The cache of responses: without an address in the memory of this process.
+redis_client = redis_server or Cache()
+# The panel is a Flask application, which waits for its answers.
+admin_store = sync_redis.from_url(REDIS_URL) if REDIS_URL else None

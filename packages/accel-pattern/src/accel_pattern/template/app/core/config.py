@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("sqlite:///service.db")
     # The tests wipe it. Left out: a database beside the other, called test_….
     test_database_url: SecretStr = SecretStr("")
-    # Without an address the cache lives in the memory of the process.
+    # Without an address, the cache and who is logged in are known to one process only.
     redis_url: SecretStr = SecretStr("")
 
     debug: bool = False

@@ -1,8 +1,9 @@
 """Who may do what."""
 
-from accel_auth import BaseAuthJWT, PasswordHasher
+from accel_auth import BaseAuthJWT, PasswordHasher, RedisStore
 from sqlalchemy import select
 
+from app.core.cache import redis_server
 from app.core.db import DatabaseManager
 from app.models import User
 
@@ -11,6 +12,9 @@ hasher = PasswordHasher()
 
 class AuthJWT(BaseAuthJWT):
     """Logins against the table of users."""
+
+    # Who has logged out must be known to every process.
+    store = RedisStore(redis_server) if redis_server else None
 
     @staticmethod
     async def check_auth(username: str, password: str) -> bool:
