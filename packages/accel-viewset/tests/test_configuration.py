@@ -47,6 +47,8 @@ class Required(FileOut):
             {"pydantic_model": Required, "expand": ("owner",)},
             "'owner' needs a default",
         ),
+        ({"create_values": {"x": print}}, "File has no column 'x'"),
+        ({"create_values": {"size": 5}}, "5 is no function of the request"),
         ({"parents": {"user_id": "owner_id"}}, r"has no `\{user_id\}`"),
         (
             {"action_dependencies": {"creat": [Depends(print)]}},

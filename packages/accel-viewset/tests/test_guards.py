@@ -4,6 +4,7 @@ import types
 
 import pytest
 from fastapi import Depends, HTTPException, Request
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from accel_cache import Limiter
@@ -99,6 +100,48 @@ async def test_scope_may_be_async(two_users, serve):
         listed = await web.get("/x")
 
     assert [file["filename"] for file in listed.json()] == ["theirs"]
+
+
+async def _later(request):
+    return int(request.headers["x-user"])
+
+
+@pytest.mark.parametrize(
+    "owner", [_later, lambda request: int(request.headers["x-user"])]
+)
+async def test_server_says_whose_a_new_row_is(two_users, serve, owner):
+    class Owned(Mine):
+        create_values = types.MappingProxyType({"owner_id": owner})
+
+    forged = {"filename": "new", "owner_id": 2}
+    async with serve(Owned, headers={"x-user": "1"}) as web:
+        created = await web.post("/x", json=forged)
+        several = await web.post("/x/bulk", json=[forged])
+        changed = await web.patch(created.headers["location"], json={"owner_id": 2})
+        schema = (await web.get("/openapi.json")).json()["components"]["schemas"]
+
+    assert (created.status_code, several.status_code) == (201, 201)
+    assert created.json()["owner_id"] == several.json()[0]["owner_id"] == 1
+    assert changed.json()["owner_id"] == 1
+    assert "owner_id" not in schema["FileOutCreate"]["properties"]
+    assert "owner_id" not in schema["FileOutUpdate"]["properties"]
+
+
+async def test_server_says_it_whatever_an_explicit_schema_takes(two_users, serve):
+    class Sent(BaseModel):
+        filename: str = Field(alias="fileName")
+        owner_id: int = 2
+
+    class Owned(Mine):
+        create_schema = Sent
+        create_values = types.MappingProxyType({"owner_id": _later})
+
+    async with serve(Owned, headers={"x-user": "1"}) as web:
+        created = await web.post("/x", json={"fileName": "new", "owner_id": 2})
+
+    assert created.status_code == 201, created.text
+    assert created.json()["filename"] == "new"
+    assert created.json()["owner_id"] == 1
 
 
 class ReadOnlyForStrangers(Permission):

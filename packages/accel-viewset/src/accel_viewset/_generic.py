@@ -21,7 +21,7 @@ from accel_viewset._guards import Guards
 from accel_viewset._idempotency import IdempotencyStore, MemoryIdempotency
 from accel_viewset._keys import Key
 from accel_viewset._mistakes import mistakes_in
-from accel_viewset._parents import Parents
+from accel_viewset._parents import Parents, extended
 from accel_viewset._permissions import checks_rows
 from accel_viewset._rendering import Renderer
 from accel_viewset._routing import ViewSetRouter
@@ -104,6 +104,10 @@ class GenericViewSet(BaseViewSet):
     """Objects like `Permission`, all of which must agree."""
     throttle: Throttle | None = None
     """How often one client may ask."""
+    create_values: Mapping[str, Callable[[Request], Any]] = {}
+    """Columns of a new row that the server gives, by functions of the request, which
+    may be async: `{"owner": lambda request: request.state.jwt["sub"]}`. A client does
+    not send them, and the derived schemas leave them out."""
     parents: Mapping[str, str] = {}
     """Columns that parameters of the prefix fix: `{"user_id": "owner_id"}`."""
 
@@ -200,12 +204,13 @@ class GenericViewSet(BaseViewSet):
             raise self._refuse("parents", exc) from exc
         # Related rows that a client may ask for are written with `deep_schema` only.
         read_only = frozenset(() if self.deep_schema else self.expand)
-        hidden = self._parents.columns | read_only
-        # What a client sends, completed by what the path says.
+        given = self._parents.columns | self._given()
+        hidden = given | read_only
+        # What a client sends, completed by what the server gives.
         whole = getattr(self, "create_schema", None) or create_schema(
             model, mapper, read_only
         )
-        self._created = self._parents.extended(whole)
+        self._created = extended(whole, given)
         self._derives_create = not hasattr(self, "create_schema")
         if self._derives_create:
             self.create_schema = create_schema(model, mapper, hidden)
@@ -221,6 +226,19 @@ class GenericViewSet(BaseViewSet):
         except ValueError as exc:
             raise self._refuse("expand", exc) from exc
         self._check_relationships()
+
+    def _given(self) -> set[str]:
+        for name, value in self.create_values.items():
+            if name not in self._mapper.column_attrs:
+                model = self._mapper.class_.__name__
+                raise self._refuse("create_values", f"{model} has no column {name!r}.")
+            if not callable(value):
+                raise self._refuse(
+                    "create_values",
+                    f"{value!r} is no function of the request, such as "
+                    '`lambda request: request.state.jwt["sub"]`.',
+                )
+        return set(self.create_values)
 
     def _check_relationships(self) -> None:
         if self.deep_schema:

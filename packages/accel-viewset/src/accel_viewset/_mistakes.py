@@ -21,7 +21,8 @@ _ELSEWHERE = {
     "pagination_class": "`paginator_class`",
     "get_queryset": "the method `scope_query(statement, request)`",
     "get_permissions": "`permissions`, whose methods are told the action",
-    "perform_create": "the method `db_create(item, aorm)`",
+    "perform_create": '`create_values = {"owner": function of the request}`, or the '
+    "method `db_create(item, aorm)`",
     "perform_update": "the method `db_update(item_id, item, aorm)`",
     "perform_destroy": "the method `db_delete(item_id, aorm)`",
 }

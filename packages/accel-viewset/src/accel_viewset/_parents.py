@@ -1,7 +1,7 @@
 """View sets below another one: `/user/{user_id}/file`."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set as AbstractSet
 from typing import Any
 
 from fastapi import Request
@@ -70,24 +70,24 @@ class Parents:
         values = self.values(request)
         return [getattr(self._model, name) == v for name, v in values.items()]
 
-    def extended(self, schema: type[BaseModel]) -> type[BaseModel]:
-        """Return *schema* with the columns that the path gives."""
-        if not self._columns:
-            return schema
-        missing = self.columns - schema.model_fields.keys()
-        # Any, because what comes from the path has been read already.
-        fields: dict[str, Any] = dict.fromkeys(missing, (Any, None))
-        return create_model(schema.__name__, __base__=schema, **fields)
 
-    def completed(
-        self, item: BaseModel, schema: type[BaseModel], request: Request
-    ) -> BaseModel:
-        """Return *item* with the values of the path."""
-        if not self._columns:
-            return item
-        values = self.values(request)
-        known = item.model_fields_set | values.keys()
-        # Not as arguments, which a schema with aliases would take by these.
-        whole = schema.model_construct(known)
-        whole.__dict__.update({**item.__dict__, **values})
-        return whole
+def extended(schema: type[BaseModel], columns: AbstractSet[str]) -> type[BaseModel]:
+    """Return *schema* with the *columns* that the server gives."""
+    missing = columns - schema.model_fields.keys()
+    if not missing:
+        return schema
+    # Any, because what comes from the server needs no check.
+    fields: dict[str, Any] = dict.fromkeys(missing, (Any, None))
+    return create_model(schema.__name__, __base__=schema, **fields)
+
+
+def completed(
+    item: BaseModel, schema: type[BaseModel], values: Mapping[str, Any]
+) -> BaseModel:
+    """Return *item* with *values*, whatever the client sent."""
+    if not values:
+        return item
+    # Not as arguments, which a schema with aliases would take by these.
+    whole = schema.model_construct(item.model_fields_set | values.keys())
+    whole.__dict__.update({**item.__dict__, **values})
+    return whole

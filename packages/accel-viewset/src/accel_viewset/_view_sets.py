@@ -12,11 +12,13 @@ from pydantic import BaseModel
 
 from accel_db import OrmAsync
 from accel_viewset._filters import Selection
+from accel_viewset._guards import resolved
 from accel_viewset._idempotency import once
 from accel_viewset._keys import text_of
 from accel_viewset._listing import Listing
 from accel_viewset._nested import links_only
 from accel_viewset._paginators import BasePaginatorClass, Part
+from accel_viewset._parents import completed
 from accel_viewset._rendering import custom_page, page_bytes
 from accel_viewset._rows import ORM, Rows
 from accel_viewset._schemas import Partial, check_merged
@@ -186,10 +188,16 @@ class _Creating(Rows):
             return item
         return links_only(item, self._mapper)
 
+    async def _values(self, request: Request) -> dict[str, Any]:
+        """Return the columns of a new row that no client says."""
+        values = self._parents.values(request)
+        for name, value in self.create_values.items():
+            values[name] = await resolved(value(request))
+        return values
+
     async def _create(self, request: Request, item: BaseModel, aorm: OrmAsync) -> Any:
-        item = self._parents.completed(
-            self._linking(item, is_derived=self._derives_create), self._created, request
-        )
+        item = self._linking(item, is_derived=self._derives_create)
+        item = completed(item, self._created, await self._values(request))
         if not self._is_scoped:
             return await self._stored(await self.db_create(item, aorm), aorm)
         async with aorm.transaction():
