@@ -13,6 +13,7 @@ import pytest
 from accel_integration import MemoryStore, sp
 from accel_integration._strategy import plan_of
 from accel_integration._sync_timeout import SYNC_CALL
+from accel_integration._timeout import AsyncLimit
 
 pytestmark = pytest.mark.anyio
 
@@ -122,3 +123,22 @@ def test_calls_in_a_long_one_do_not_add_up_in_it(store):
         return len(SYNC_CALL.get().on_abandon)
 
     assert outer() == 0
+
+
+async def test_short_calls_do_not_add_up_behind_a_long_one():
+    limit = sp.Timeout(3600)
+    call = limit(asyncio.sleep)
+    long = asyncio.create_task(call(60))
+    await asyncio.sleep(0)
+    lane = next(
+        value for value in call.__globals__.values() if isinstance(value, AsyncLimit)
+    )._lane
+
+    for _ in range(3_000):
+        await call(0)
+
+    assert len(lane.queue) <= 1_001
+    long.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await long
+    assert len(lane.queue) == 0

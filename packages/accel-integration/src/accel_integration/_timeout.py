@@ -24,6 +24,9 @@ from accel_integration._weaver import Body, Weaver
 
 __all__ = ["Timeout"]
 
+# How many calls may wait before it matters that some of them are over.
+SHORT_QUEUE = 1_000
+
 # What `DEADLINE` was before it is set.
 NO_DEADLINE = (Token.MISSING, None)
 
@@ -150,11 +153,13 @@ class Timeout(Strategy):
 class Lane:
     """The calls of one policy that wait in one event loop, the oldest first."""
 
-    __slots__ = ("__weakref__", "due", "expiring", "loop", "queue")
+    __slots__ = ("__weakref__", "due", "expiring", "loop", "most", "queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self.queue: deque[Entry] = deque()
+        # How long it may become before a look for entries that are over.
+        self.most = SHORT_QUEUE
         # When the timer goes off, if one is set.
         self.due: float | None = None
         # Tasks that are being cancelled because their time is over.
@@ -196,6 +201,15 @@ class Lane:
         if queue:
             self.set_timer(queue[0], loop)
 
+    def tidy(self) -> None:
+        """Drop what is over, although it stands behind a call that takes long."""
+        queue = self.queue
+        # Of a copy, since the garbage collector may end a dropped call meanwhile.
+        alive = [entry for entry in list(queue) if entry.task is not None]
+        queue.clear()
+        queue.extend(alive)
+        self.most = max(SHORT_QUEUE, 2 * len(alive))
+
     def leave(self, entry: Entry) -> None:
         """Take *entry* out of the queue, once it has come to the front.
 
@@ -207,6 +221,8 @@ class Lane:
         queue = self.queue
         while queue and queue[0].task is None:
             queue.popleft()
+        if len(queue) > self.most:
+            self.tidy()
         if (token := entry.token) is None:
             withdraw(entry)
             return
