@@ -13,6 +13,7 @@ from accel_viewset import (
     FullViewSet,
     Permission,
     ViewSetError,
+    action,
 )
 
 from .models import File, Seat, Task, User
@@ -21,6 +22,10 @@ from .schemas import FileOut, FileWithOwner, SeatOut, TaskOut, UserOut
 
 class Required(FileOut):
     owner: UserOut
+
+
+async def _later(self, *args):
+    """Do nothing."""
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,16 @@ class Required(FileOut):
         ({"permission_classes": ()}, r"Use `permissions = \(IsOwner\(\),\)`"),
         ({"queryset": None}, "Use `db_model`"),
         ({"search_fields": ("filename",)}, "Use `search`"),
+        ({"http_method_names": ["get"]}, "`ReadOnlyViewSet`"),
+        ({"destroy": print}, r"`db_delete\(item_id, aorm\)`"),
+        ({"lookup_field": "filename"}, "Use the primary key"),
+        ({"name_pk": "filename"}, "name_pk.*'filename' is not the primary key"),
+        ({"get_object": lambda self: None}, r"as `get_object\(request, item_id, aorm"),
+        ({"create": _later}, r"called once, without a request.*`db_create"),
+        ({"list": lambda self, request: None}, "called once.*`scope_query`"),
+        ({"filters": ("owner__name",)}, "of 'owner', narrow the rows in `scope_query`"),
+        ({"filters": {"size": []}}, r"'size' needs a list of look-ups, not \[\]"),
+        ({"filters": {"size": "in"}}, "needs a list of look-ups, not 'in'"),
         ({"expand": ("owner",)}, "'owner' is no relationship in 'FileOut'"),
         (
             {"pydantic_model": Required, "expand": ("owner",)},
@@ -72,6 +87,20 @@ def test_missing_schema_is_told():
 
     with pytest.raises(ConfigurationError, match="pydantic_model"):
         Broken().as_view(APIRouter(), "/x")
+
+
+def test_action_may_be_named_as_anything():
+    class Files(FullViewSet):
+        db_model = File
+        pydantic_model = FileOut
+
+        @action(detail=True, methods=["POST"])
+        async def destroy(self, item_id: str) -> str:
+            return item_id
+
+    view = Files().as_view(APIRouter(), "/x")
+
+    assert "destroy" in view.router.actions
 
 
 @pytest.mark.anyio

@@ -1,6 +1,7 @@
 """Pages, filters, search, order and expansion."""
 
 import itertools
+import types
 
 import pytest
 from pydantic import BaseModel, Field
@@ -235,6 +236,47 @@ async def test_filter_beyond_the_column_is_422_or_empty(files, serve, value):
         answer = await web.get(f"/x?size__exact={value}")
 
     assert answer.status_code == 422 or answer.json()["items"] == []
+
+
+async def test_filter_that_is_not_offered_is_refused(files, serve):
+    class Few(Files):
+        filters = types.MappingProxyType({"filename": ["in"], "size": ["in"]})
+
+    async with serve(Few) as web:
+        refused = await web.get("/x?filename=a")
+        page_size = await web.get("/x?size=1")
+
+    assert refused.status_code == 422
+    assert "Use filename__in" in refused.text
+    assert page_size.json()["size"] == 1
+
+
+async def test_time_without_a_zone_is_refused_by_its_name(db, serve):
+    class Things(FullViewSet):
+        db_model = Thing
+        pydantic_model = ThingOut
+        filters = ("at", "updated_at")
+
+    naive = "2026-01-02T03:04:05"
+    async with serve(Things) as web:
+        asked = await web.get(f"/x?updated_at__gte={naive}")
+        several = await web.get(f"/x?at__in={naive}")
+        sent = await web.post("/x", json={"name": "a", "note": None, "at": naive})
+
+    assert [x.status_code for x in (asked, several, sent)] == [422, 422, 422]
+    assert asked.json()["detail"][0]["loc"] == ["query", "updated_at__gte"]
+    assert several.json()["detail"][0]["loc"] == ["query", "at__in", 0]
+    assert sent.json()["detail"][0]["loc"] == ["body", "at"]
+    assert "a time without a zone names no moment" in sent.text
+
+
+@pytest.mark.parametrize("name", ["filename", "filename__contains", "search"])
+async def test_nul_finds_nothing(files, serve, name):
+    async with serve(Files) as web:
+        answer = await web.get(f"/x?{name}=%00")
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", name]
 
 
 async def test_filters_by_every_type(db, serve, add):

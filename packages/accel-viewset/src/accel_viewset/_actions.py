@@ -49,6 +49,11 @@ def action(
     return mark
 
 
+def is_action(method: object) -> bool:
+    """Tell whether *method* is marked as an endpoint of its own."""
+    return isinstance(getattr(method, _MARK, None), Action)
+
+
 def actions_of(cls: type[Any]) -> Iterator[Action]:
     """Iterate over the actions of *cls*, those about the list first.
 

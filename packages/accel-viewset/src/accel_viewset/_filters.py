@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from sqlalchemy import Column, String, or_
 from sqlalchemy.orm import Mapper
 
+from accel_db import UtcDateTime
 from accel_viewset._types import type_of
 
 _ORDERED = (int, float, decimal.Decimal, dt.date, dt.time, dt.timedelta)
@@ -52,6 +53,16 @@ def _words(text: str) -> list[str]:
     found = (phrase or word for phrase, word in _WORD.findall(text))
     return list(dict.fromkeys(found))
 
+
+def _without_nul(text: str) -> str:
+    # PostgreSQL refuses it, and SQLite would find every row.
+    if "\0" in text:
+        raise ValueError("no text has NUL in it")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+"""What a text is compared with."""
 
 _LOOKUPS: dict[str, Callable[[Any, Any], Any]] = {
     "exact": lambda column, value: column == value,
@@ -111,19 +122,36 @@ class FilterSet:
             column = self._column(name)
             value_type = _value_type(column)
             chosen = filters[name] if isinstance(filters, Mapping) else None
+            if chosen is not None and (isinstance(chosen, str) or not chosen):
+                raise ValueError(f"{name!r} needs a list of look-ups, not {chosen!r}")
             for lookup in chosen or _usual_lookups(column, value_type):
                 if lookup not in _LOOKUPS:
                     raise ValueError(
-                        f"there is no look-up {lookup!r}; use one of {[*_LOOKUPS]}"
+                        f"there is no look-up {lookup!r}; use one of {[*_LOOKUPS]}, of "
+                        "which `contains` and `startswith` ignore case"
                     )
                 bare = lookup == "exact" and name not in _TAKEN
                 key = name if bare else f"{name}__{lookup}"
-                yield key, (attribute, lookup, _parameter(lookup, value_type))
+                yield (
+                    key,
+                    (attribute, lookup, _parameter(lookup, value_type, column.type)),
+                )
 
     def _attribute(self, name: str) -> Any:
         if name not in self._mapper.column_attrs:
-            raise ValueError(f"{self._mapper.class_.__name__} has no column {name!r}")
+            model = self._mapper.class_.__name__
+            raise ValueError(f"{model} has no column {name!r}{self._hint(name)}")
         return getattr(self._mapper.class_, name)
+
+    def _hint(self, name: str) -> str:
+        """Return what to do about a column of a related row."""
+        relation = name.lstrip("-").replace(".", "__").partition("__")[0]
+        if relation not in self._mapper.relationships:
+            return ""
+        return (
+            f", and only its own can be asked for. By those of {relation!r}, narrow the "
+            "rows in `scope_query`, which may read `request.query_params`"
+        )
 
     def _column(self, name: str) -> Any:
         return self._mapper.column_attrs[name].columns[0]
@@ -181,7 +209,9 @@ class FilterSet:
         """
         for name in request.query_params:
             column, mark, _ = name.partition("__")
-            if mark and column in self._filtered and name not in self._conditions:
+            if not (mark or name not in _TAKEN):
+                continue
+            if column in self._filtered and name not in self._conditions:
                 ours = (x for x in self._conditions if x.partition("__")[0] == column)
                 message = f"There is no such filter. Use {', '.join(ours)}"
                 raise RequestValidationError(
@@ -228,16 +258,20 @@ def _usual_lookups(column: Column[Any], value_type: type[Any]) -> Iterator[str]:
         yield "isnull"
 
 
-def _parameter(lookup: str, value_type: Any) -> Any:
+def _parameter(lookup: str, value_type: Any, column_type: Any) -> Any:
     if lookup == "isnull":
         return Annotated[bool | None, Query()]
     if value_type is int:
         # SQLite's driver fails on a longer integer.
         value_type = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+    if isinstance(column_type, UtcDateTime):
+        value_type = AwareDatetime
+    elif value_type is str:
+        value_type = Text
     if lookup == "in":
         return Annotated[list[value_type] | None, Query(max_length=_MOST_VALUES)]
     if lookup in {"contains", "startswith"}:
-        return Annotated[str | None, Query(max_length=_LONGEST_SEARCH)]
+        return Annotated[Text | None, Query(max_length=_LONGEST_SEARCH)]
     return Annotated[value_type | None, Query()]
 
 
@@ -247,5 +281,5 @@ def _text_parameter(name: str, description: str) -> inspect.Parameter:
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[str | None, query],
+        annotation=Annotated[Text | None, query],
     )

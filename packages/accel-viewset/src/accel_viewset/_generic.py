@@ -194,6 +194,13 @@ class GenericViewSet(BaseViewSet):
         self._everything: Select[Any] = select(mapper.class_)
         self._key = Key.of(mapper, key_type)
         self.type_item_id = self._key.annotation
+        named = getattr(type(self), "name_pk", self._key.names[0])
+        if named != self._key.names[0]:
+            raise self._refuse(
+                "name_pk",
+                f"{named!r} is not the primary key. Find a row by another column with "
+                "`filters`, or an `@action`.",
+            )
         self.name_pk = self._key.names[0]
 
     def _set_schemas(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Union, get_args, get_origin
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Field,
     ValidationError,
@@ -21,7 +22,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import Column, Enum, String
 from sqlalchemy.orm import ColumnProperty, Mapper, RelationshipProperty
 
-from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin
+from accel_db import AuditMixin, SoftDeleteMixin, TimestampMixin, UtcDateTime
 from accel_viewset._nested import (
     NestedSchemas,
     home,
@@ -210,16 +211,23 @@ def _limits(column: Any, field: FieldInfo) -> list[Any]:
         return _metadata(gt=-limit, lt=limit)
     if not _is_of(field.annotation, kind):
         return []
+    if isinstance(column.type, UtcDateTime):
+        return [AfterValidator(_aware)]
     if kind is float:
         # A response would have to say null.
         return _metadata(allow_inf_nan=False)
-    # A type of the user's own may store another text than the one that is sent.
-    if not isinstance(column.type, String) or column.type.length is None:
-        return []
-    # A `String` to SQLAlchemy, but its values are no texts, which have a length.
-    if isinstance(column.type, Enum):
+    # A type of the user's own may store another text than the one that is sent. And an
+    # Enum is a String to SQLAlchemy, but its values are no texts, which have a length.
+    is_text = isinstance(column.type, String) and not isinstance(column.type, Enum)
+    if not is_text or column.type.length is None:
         return []
     return _metadata(max_length=column.type.length)
+
+
+def _aware(moment: dt.datetime | None) -> dt.datetime | None:
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError("a time without a zone names no moment; add one, such as `Z`")
+    return moment
 
 
 def _is_of(annotation: Any, kind: type[Any] | None) -> bool:
