@@ -333,7 +333,7 @@ def test_sync_function_that_hangs_can_be_abandoned():
     answer.set()
 
 
-@pytest.mark.parametrize(("outside", "inside"), [(1, 50), (50, 1), (None, 1)])
+@pytest.mark.parametrize(("outside", "inside"), [(30, 50), (50, 30), (None, 30)])
 def test_abandoned_call_knows_the_nearest_deadline(outside, inside):
     inner = sp.Timeout(inside, abandon=True)(time_left)
 
@@ -342,7 +342,7 @@ def test_abandoned_call_knows_the_nearest_deadline(outside, inside):
 
     left = (call if outside is None else sp.Timeout(outside)(call))()
 
-    assert 0 < left <= 1
+    assert 0 < left <= 30
 
 
 @pytest.mark.parametrize("abandon", [False, True])
