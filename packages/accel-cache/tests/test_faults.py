@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio as redis
 from fastapi import FastAPI
 
-from accel_cache import CacheUnavailable, cache_for, cache_redis
+from accel_cache import Cache, CacheUnavailable, Limiter, cache_for, cache_redis
 from accel_cache.testing import cache_spy, valkey_server
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +59,14 @@ async def _until_up(cache):
         while True:
             with contextlib.suppress(CacheUnavailable):
                 return await cache.ping()
+            await asyncio.sleep(0.02)
+
+
+async def _until(condition):
+    async with asyncio.timeout(10):
+        while True:
+            if await condition():
+                return
             await asyncio.sleep(0.02)
 
 
@@ -260,3 +268,147 @@ async def test_what_is_made_up_for_is_held_as_long_as_ever(client, monkeypatch):
         await cache.get_or_set("k", _one, ttl=60, tags=["value"])
 
     assert "cache.refused" in [event.name for event in spy.events]
+
+
+async def test_what_a_hanging_server_cannot_revoke_is_held_for_a_moment(clock):
+    state = ["old"]
+
+    async def compute():
+        return state[0]
+
+    with valkey_server() as server:
+        async with _own_client(server) as client:
+            cache = Cache(client, clock=clock)
+
+            async def after(seconds):
+                clock.now += seconds
+                return await cache.get_or_set("k", compute, ttl=600)
+
+            await after(0)
+            await after(0)
+            os.kill(server.pid, signal.SIGSTOP)
+            state[0] = "new"
+            seen = [await after(seconds) for seconds in (0.9, 0.2, 0.2)]
+            os.kill(server.pid, signal.SIGCONT)
+            await cache.aclose()
+
+    # A second of silence, and the budget of a call.
+    assert seen == ["old", "old", "new"]
+
+
+async def test_a_clock_that_was_put_back_keeps_nothing_alive(clock):
+    state = ["old"]
+
+    async def compute():
+        return state[0]
+
+    with valkey_server() as server:
+        async with _own_client(server) as client:
+            cache = Cache(client, clock=clock)
+            for _ in range(2):
+                await cache.get_or_set("k", compute, ttl=600)
+            os.kill(server.pid, signal.SIGSTOP)
+            state[0] = "new"
+            clock.now -= 3600
+            value = await cache.get_or_set("k", compute, ttl=600)
+            os.kill(server.pid, signal.SIGCONT)
+            await cache.aclose()
+
+    assert value == "new"
+
+
+async def test_a_write_reaches_another_worker_while_the_server_hangs():
+    state = ["old"]
+
+    async def compute():
+        return state[0]
+
+    async def read(cache):
+        return await cache.get_or_set("k", compute, ttl=600, tags=["value"])
+
+    with valkey_server() as server:
+        async with _own_client(server) as one, _own_client(server) as two:
+            writer, reader = cache_for(one), cache_for(two)
+
+            async def is_new():
+                return await read(reader) == "new"
+
+            async def is_forgotten():
+                return not await one.exists("{accel:1}:t:value")
+
+            before = [await read(reader) for _ in range(2)]
+            await writer.ping()
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                state[0] = "new"
+                await writer.invalidate(["value"])
+                await _until(is_new)
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            # Nobody asks the one who wrote: it says so by itself.
+            await _until(is_forgotten)
+
+    assert before == ["old", "old"]
+
+
+async def test_a_server_that_answers_is_asked_in_the_background(clock):
+    with valkey_server() as server:
+        async with _own_client(server) as client:
+            cache = Cache(client, clock=clock)
+            for _ in range(2):
+                await cache.get_or_set("k", _one, ttl=600)
+            await client.config_resetstat()
+            with cache_spy(cache) as spy:
+                for _ in range(20):
+                    clock.now += 1.1
+                    await cache.get_or_set("k", _one, ttl=600)
+                    await cache._engine.store._local.get().asking
+            asked = (await client.info("commandstats"))["cmdstat_ping"]["calls"]
+            await cache.aclose()
+
+    assert (spy.hits, spy.misses) == (20, 0)
+    assert asked == 20
+
+
+@pytest.mark.parametrize("away", ["stopped", "killed"])
+async def test_the_first_who_asks_when_the_server_is_back_is_answered(away):
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(valkey_server())
+        client = redis.from_url(server.url)
+        limiter, link = Limiter(client), cache_for(client)._engine.store._link()
+
+        async def is_up():
+            return not link._down
+
+        await limiter.hit("key", 5, 60)
+        os.kill(server.pid, signal.SIGSTOP if away == "stopped" else signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(CacheUnavailable):
+                await limiter.hit("key", 5, 60)
+        # Long enough for a first probe to fail.
+        await asyncio.sleep(0.8)
+        if away == "stopped":
+            os.kill(server.pid, signal.SIGCONT)
+        else:
+            stack.enter_context(valkey_server(port=server.port))
+        # Nobody asks: only the link itself can find out.
+        await _until(is_up)
+        hit = await limiter.hit("key", 5, 60)
+        await cache_for(client).aclose()
+        await client.aclose()
+
+    assert hit.allowed
+
+
+async def test_nobody_probes_for_a_cache_that_was_closed():
+    client = redis.from_url("redis://127.0.0.1:1/0")
+    cache = cache_for(client)
+    with pytest.raises(CacheUnavailable):
+        await cache.ping()
+    link = cache._engine.store._link()
+    probing = link._probe is not None
+
+    await cache.aclose()
+
+    assert probing
+    assert (link._probe, link._opening, link._down) == (None, None, "")

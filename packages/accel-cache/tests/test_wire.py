@@ -163,8 +163,8 @@ async def test_without_hiredis_the_cache_works(client, monkeypatch):
     assert [*before, *after] == ["old"] * 3 + ["new"] * 2
 
 
-async def test_a_hot_entry_costs_no_round_trip_until_it_changes(client):
-    cache = Cache(client, namespace="hot")
+async def test_a_hot_entry_costs_no_round_trip_until_it_changes(client, clock):
+    cache = Cache(client, namespace="hot", clock=clock)
 
     async def compute():
         return "value"

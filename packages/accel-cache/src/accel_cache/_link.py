@@ -16,8 +16,7 @@ Replies = list[Any]
 OnReply = Callable[[Replies], None]
 OnInvalidate = Callable[[list[bytes] | None], None]
 
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 10.0
+_PAUSE = 0.5
 
 
 class _Batch:
@@ -193,8 +192,8 @@ class Link:
     """The connection of one event loop: opened on demand, given up in time.
 
     A call may take *timeout* seconds, connecting included.
-    A failure opens the breaker: until a probe in the background succeeds, calls
-    fail at once. The pause between probes doubles from 0.5 to 10 seconds.
+    A failure opens the breaker: calls fail at once, until a probe in the background
+    succeeds. Probes wait for no caller; half a second lies between two of them.
     """
 
     def __init__(
@@ -204,19 +203,18 @@ class Link:
         timeout: float,
         tracking: bool,
         on_invalidate: OnInvalidate,
-        clock: Callable[[], float],
+        on_open: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._timeout = timeout
         self._tracking = tracking
         self._on_invalidate = on_invalidate
-        self._clock = clock
+        self._on_open = on_open
         self._exchange: Exchange | None = None
         self._connection: Any = None
         self._opening: asyncio.Task[Exchange] | None = None
         self._down = ""
-        self._pause = _FIRST_PAUSE
-        self._retry_at = 0.0
+        self._probe: asyncio.TimerHandle | None = None
         self._guard: AsyncGenerator[None, None] | None = None
 
     @property
@@ -244,29 +242,33 @@ class Link:
             raise self._fail(_reason(exc), exchange) from exc
         for reply in replies:
             if isinstance(reply, Exception):
-                raise CacheUnavailable(str(reply), retry_after=self._pause)
+                raise CacheUnavailable(str(reply), retry_after=_PAUSE)
         return replies
 
     async def _open(self) -> Exchange:
-        if self._opening is None:
-            if (wait := self._retry_at - self._clock()) > 0:
-                raise CacheUnavailable(self._down, retry_after=wait)
-            self._opening = asyncio.create_task(self._connect())
-            self._opening.add_done_callback(self._opened)
         if self._down:
-            raise CacheUnavailable(self._down, retry_after=self._pause)
-        return await asyncio.shield(self._opening)
+            raise CacheUnavailable(self._down, retry_after=self._wait())
+        return await asyncio.shield(self._opening or self._start())
+
+    def _start(self) -> "asyncio.Task[Exchange]":
+        self._probe = None
+        self._opening = asyncio.create_task(self._connect())
+        self._opening.add_done_callback(self._opened)
+        return self._opening
 
     def _opened(self, task: "asyncio.Task[Exchange]") -> None:
         self._opening = None
         if task.cancelled():
             return
-        if (exc := task.exception()) is not None:
+        exc = task.exception()
+        if exc is None and not task.result().alive:
+            exc = ConnectionError("the connection was lost")
+        if exc is not None:
             self._fail(_reason(exc), None)
             return
         self._exchange = task.result()
         self._down = ""
-        self._pause = _FIRST_PAUSE
+        self._on_open()
 
     async def _connect(self) -> Exchange:
         await self._disconnect()
@@ -274,10 +276,7 @@ class Link:
         # A stopped server accepts connections and stays mute: the budget of a
         # probe is its own, nobody waits for it longer than for a call.
         async with asyncio.timeout(max(self._timeout, 1.0)):
-            exchange = await self._handshake()
-        if not exchange.alive:
-            raise ConnectionError("the connection was lost")
-        return exchange
+            return await self._handshake()
 
     async def _handshake(self) -> Exchange:
         options = dict(self._pool.connection_kwargs)
@@ -312,14 +311,19 @@ class Link:
     def _fail(self, why: str, exchange: Exchange | None) -> CacheUnavailable:
         if exchange is not None:
             exchange.close()
-        if self._exchange is not None:  # a newer connection is not to blame
+        # A newer connection is not to blame, and one closed on purpose not missed.
+        if self._exchange is not None or self._guard is None:
             return CacheUnavailable(why, retry_after=0.0)
-        if not self._down or self._retry_at <= self._clock():
-            self._retry_at = self._clock() + self._pause
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._down = why
-        wait = max(self._retry_at - self._clock(), 0.0)
-        return CacheUnavailable(why, retry_after=wait)
+        if self._opening is None and self._probe is None:
+            loop = asyncio.get_running_loop()
+            self._probe = loop.call_later(_PAUSE, self._start)
+        return CacheUnavailable(why, retry_after=self._wait())
+
+    def _wait(self) -> float:
+        if self._probe is None:
+            return _PAUSE
+        return max(self._probe.when() - asyncio.get_running_loop().time(), 0.0)
 
     async def _disconnect(self) -> None:
         if self._connection is not None:
@@ -329,14 +333,18 @@ class Link:
 
     async def aclose(self) -> None:
         """Close the connection; the next call opens another one."""
+        # First, so that nobody probes because of what fails from here on.
+        guard, self._guard = self._guard, None
+        if self._probe is not None:
+            self._probe.cancel()
+        self._probe, self._down = None, ""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
         if self._exchange is not None:
             self._exchange.close()
         await self._disconnect()
-        if self._guard is not None:
-            guard, self._guard = self._guard, None
+        if guard is not None:
             await guard.aclose()
 
 

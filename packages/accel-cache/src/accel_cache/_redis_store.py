@@ -19,6 +19,7 @@ _MAX_DEFERRED = 10_000
 _LONGEST_TAG = 200
 _RECHECK = 0.5
 _POLL = 0.05
+_QUIET = 1.0
 
 # Take the lease of a key if it is free; read the entry and its tags' tokens. A tag
 # without a token gets one: an entry must never depend on the absence of a key,
@@ -99,6 +100,9 @@ class _Local:
     def __init__(self, l1_bytes: int) -> None:
         self.link: Link | None = None
         self.shelf = Shelf(l1_bytes)
+        self.heard = 0.0
+        """When the last command left that the server has answered."""
+        self.asking: asyncio.Task[None] | None = None
         self._dependents: dict[bytes, set[str]] = {}
         self._depends_on: dict[str, tuple[bytes, ...]] = {}
         self._waiters: dict[bytes, list[asyncio.Event]] = {}
@@ -195,18 +199,44 @@ class RedisStore:
                 timeout=self._timeout,
                 tracking=self._tracking,
                 on_invalidate=local.changed,
-                clock=asyncio.get_running_loop().time,
+                on_open=lambda: self._opened(local),
             )
         return local.link
+
+    def _opened(self, local: _Local) -> None:
+        # At once: until then other processes may read what is invalid.
+        if self._deferred or self._orphans:
+            self._ask_later(local)
+
+    def _ask_later(self, local: _Local) -> None:
+        if local.asking is None:
+            local.asking = asyncio.create_task(self._ask(local))
+
+    async def _ask(self, local: _Local) -> None:
+        try:
+            # Without an answer the link is lost, and what is held goes with it.
+            with contextlib.suppress(CacheUnavailable):
+                await self.ping()
+        finally:
+            local.asking = None
 
     # --- the store -------------------------------------------------------------
 
     def peek(self, key: str) -> Entry | None:
-        """Return the entry this loop holds, unless it has died of age."""
-        entry = self._local.get().shelf.get(key)
+        """Return the entry this loop holds, unless it has died of age.
+
+        A server that hangs reports no changes: after a second of silence it is asked
+        in the background, and without an answer in time nothing is returned.
+        """
+        local = self._local.get()
+        entry = local.shelf.get(key)
         if entry is None:
             return None
         now = self._wall()
+        if not 0 <= (quiet := now - local.heard) < _QUIET:
+            self._ask_later(local)
+            if not 0 <= quiet < _QUIET + self._timeout:
+                return None
         return entry if now < entry.fresh_until or now < entry.dead_at else None
 
     async def read(self, key: str, tags: Sequence[str]) -> Entry | None:
@@ -342,7 +372,11 @@ class RedisStore:
         link = self._link()
         if self._deferred or self._orphans:
             await self._make_up(link)
-        return await link.call(*commands, on_reply=on_reply)
+        sent = self._wall()
+        replies = await link.call(*commands, on_reply=on_reply)
+        # What had changed by then, the server has reported ahead of its replies.
+        self._local.get().heard = sent
+        return replies
 
     async def ping(self) -> None:
         """Return if the server answers within the budget."""
@@ -357,8 +391,11 @@ class RedisStore:
     async def aclose(self) -> None:
         """Close this loop's connection."""
         local = self._local.pop()
-        if local is not None and local.link is not None:
-            await local.link.aclose()
+        if local is None or local.link is None:
+            return
+        if local.asking is not None:
+            local.asking.cancel()
+        await local.link.aclose()
 
 
 def _short(tag: str) -> str:
