@@ -1,5 +1,6 @@
 """What a store does if it is not told otherwise."""
 
+import contextlib
 import socket
 
 import pytest
@@ -54,6 +55,23 @@ def test_store_that_did_not_answer_is_left_alone_for_a_while(
 
     assert warnings == [1, 1, 1, 2]
     assert f"(ConnectionError); they fail local for {pause} s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fail", "passing"), [("open", 3), ("local", 1), ("closed", 0)]
+)
+def test_throttle_without_its_store_lets_pass_what_its_mode_says(nobody, fail, passing):
+    clock, passed = FakeClock(), []
+    with redis.Redis(port=nobody, retry=Retry(NoBackoff(), 0)) as client:
+        store = RedisStore(client, fail=fail)
+        call = sp.Throttling(1, burst=1, store=store, clock=clock)(passed.append)
+
+        for number in range(3):
+            with contextlib.suppress(ThrottlingError):
+                call(number)
+
+    assert len(passed) == passing
+    assert clock.sleeps == []
 
 
 @pytest.mark.parametrize(
