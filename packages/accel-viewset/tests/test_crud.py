@@ -1,16 +1,28 @@
 """What the verbs of HTTP do."""
 
+import datetime as dt
 import uuid
 
 import pytest
 from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from sqlalchemy import select
 
 from accel_db import OrmAsync
 from accel_viewset import FullViewSet, ReadOnlyViewSet, ViewSetCreate, ViewSetList
 
-from .models import Country, File, Note, Seat, Task, Thing, User, db as manager
+from .models import (
+    Color,
+    Country,
+    File,
+    Note,
+    Seat,
+    Task,
+    Thing,
+    User,
+    Work,
+    db as manager,
+)
 from .schemas import (
     CountryOut,
     FileOut,
@@ -19,6 +31,7 @@ from .schemas import (
     TaskOut,
     ThingOut,
     UserOut,
+    WorkOut,
 )
 
 pytestmark = pytest.mark.anyio
@@ -372,6 +385,83 @@ async def test_fields_are_checked_against_each_other(sqlite, serve):
 
     assert [x.status_code for x in (good, bad, half, whole)] == [201, 422, 422, 200]
     assert half.json()["detail"][0]["loc"] == ["body"]
+
+
+async def test_patch_judges_the_whole_row_and_not_what_was_not_sent(db, serve, add):
+    class Sent(BaseModel):
+        name: str = Field(min_length=8, max_length=20)
+        count: int = Field(1, ge=1, le=5, alias="howMany")
+        color: Color | None = None
+        day: dt.date | None = None
+
+        @model_validator(mode="before")
+        @classmethod
+        def never_both(cls, data):
+            if data.get("color") and data.get("day"):
+                raise ValueError("a color or a day")
+            return data
+
+        @model_validator(mode="after")
+        def counted(self):
+            if self.count > self.limit:
+                raise ValueError(f"too many for {self.color}")
+            return self
+
+        @property
+        def limit(self):
+            return 9 if self.color is Color.red else 8
+
+    class Rows(Things):
+        create_schema = update_schema = Sent
+
+    # A row from before the schema had its rules.
+    await add(Thing(name="old", count=9, color=Color.red))
+    async with serve(Rows) as web:
+        name = await web.patch("/x/1", json={"name": "long enough"})
+        rule = await web.patch("/x/1", json={"name": "no"})
+        more = await web.patch("/x/1", json={"howMany": 6})
+        both = await web.patch("/x/1", json={"day": "2026-01-02"})
+        plain = await web.patch("/x/1", json={"color": None})
+
+    assert name.status_code == 200, name.text
+    assert name.json()["count"] == 9
+    assert {x.status_code for x in (rule, more, both, plain)} == {422}
+    assert rule.json()["detail"][0]["loc"] == ["body", "name"]
+    assert more.json()["detail"][0]["loc"] == ["body", "howMany"]
+    assert "a color or a day" in both.text
+    assert "too many for None" in plain.text
+
+
+@pytest.mark.parametrize("deep", [True, False])
+async def test_patch_judges_relations_that_no_response_shows(db, serve, add, deep):
+    class Named(BaseModel):
+        id: int
+        name: str
+
+    class Sent(BaseModel):
+        name: str
+        works: list[WorkOut] = []
+
+        @model_validator(mode="after")
+        def rested(self):
+            if sum(work.hours for work in self.works) > 8:
+                raise ValueError("too many hours")
+            return self
+
+    class Rows(FullViewSet):
+        db_model = Task
+        pydantic_model = Named
+        create_schema = update_schema = Sent
+        deep_schema = deep
+
+    await add(Task(id=1, name="a", works=[Work(hours=9)]), Task(id=2, name="b"))
+    async with serve(Rows) as web:
+        much = await web.patch("/x/1", json={"name": "c"})
+        fine = await web.patch("/x/2", json={"name": "c"})
+
+    assert fine.status_code == 200
+    # Without `deep_schema` nobody writes the relation, so nobody reads it.
+    assert much.status_code == (422 if deep else 200)
 
 
 async def test_nested_key_of_somebody_else_is_422(db, serve):

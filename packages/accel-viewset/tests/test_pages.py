@@ -400,6 +400,34 @@ async def test_parameters_are_documented(serve):
     assert {"search", "page", "owner_id__isnull"} <= set(parameters)
 
 
+class ThingsByCursor(FullViewSet):
+    db_model = Thing
+    pydantic_model = ThingOut
+    paginator_class = CursorPaginator
+    ordering = ("ratio", "price", "ready", "color", "day", "at", "token", "updated_at")
+
+
+@pytest.mark.parametrize("direction", ["", "-"])
+@pytest.mark.parametrize("column", ThingsByCursor.ordering)
+async def test_cursors_follow_every_type_of_column(db, serve, column, direction):
+    values = {"ratio": 1.5, "price": "1.50", "ready": True, "color": "red"}
+    times = {"day": "2026-01-02", "at": "2026-01-02T03:04:05Z"}
+    token = "00000000-0000-0000-0000-000000000001"
+    one = {"name": "a", "note": None, "token": token, **values, **times}
+    asked = {"ordering": f"{direction}{column}", "size": 1}
+    seen = []
+    async with serve(ThingsByCursor) as web:
+        for sent in (one, {**one, "ready": False, "day": None}, one):
+            await web.post("/x", json=sent)
+        for _ in range(3):
+            page = (await web.get("/x", params=asked)).json()
+            seen += [item["id"] for item in page["items"]]
+            asked["cursor"] = page["next_cursor"]
+
+    assert sorted(seen) == [1, 2, 3]
+    assert asked["cursor"] is None
+
+
 class Expanding(FullViewSet):
     db_model = File
     pydantic_model = FileWithOwner

@@ -8,12 +8,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Union, get_args, get_origin
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
-    ValidationError,
     create_model,
     field_validator,
     model_validator,
@@ -67,29 +65,13 @@ def patch_schema(update: type[BaseModel], name: str) -> type[BaseModel]:
         if field.is_required():
             optional.default = None
         fields[field_name] = (field.annotation, optional)
-    # A validator of the whole cannot judge a part; `check_merged` does it later.
+    # A validator of the whole cannot judge a part; `WholeCheck` does it later.
     return _model(f"{name}Patch", update, fields, base=Partial, whole=False)
 
 
 def related_names(model: type[BaseModel], mapper: Mapper[Any]) -> list[str]:
     """Return the fields of *model* that are relationships."""
     return [name for name in model.model_fields if name in mapper.relationships]
-
-
-def check_merged(schema: type[BaseModel], row: Any, change: BaseModel) -> None:
-    """Raise unless *row* will be valid as *schema* once *change* is made to it.
-
-    Raises:
-        RequestValidationError: fields contradict each other.
-    """
-    merged = {n: getattr(row, n) for n in schema.model_fields if hasattr(row, n)}
-    merged |= {name: getattr(change, name) for name in change.model_fields_set}
-    try:
-        schema.model_validate(merged, from_attributes=True)
-    except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_context=False)
-        own = [{**error, "loc": ("body", *error["loc"])} for error in errors]
-        raise RequestValidationError(own) from exc
 
 
 def _is_generated(column: Any, mapper: Mapper[Any]) -> bool:

@@ -25,8 +25,6 @@ _KEPT = (Boolean, Date, Integer, String, Uuid)
 
 def type_of(column: Any) -> type[Any] | None:
     """Return the type of the values of *column*, or None where it cannot be told."""
-    if isinstance(column.type, UtcDateTime):
-        return dt.datetime
     try:
         found: type[Any] = column.type.python_type
     except NotImplementedError:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -16,12 +17,13 @@ from accel_viewset._guards import resolved
 from accel_viewset._idempotency import once
 from accel_viewset._keys import text_of
 from accel_viewset._listing import Listing
+from accel_viewset._merging import WholeCheck
 from accel_viewset._nested import links_only
 from accel_viewset._paginators import BasePaginatorClass, Part
 from accel_viewset._parents import completed
 from accel_viewset._rendering import custom_page, page_bytes
 from accel_viewset._rows import ORM, Rows
-from accel_viewset._schemas import Partial, check_merged
+from accel_viewset._schemas import Partial
 
 _LARGEST = 2**63 - 1
 _OF_ONE_ROW = {"retrieve", "update", "partial_update", "delete"}
@@ -344,18 +346,20 @@ class _Writing(_Creating):
     ) -> Any:
         async with self._changing(request, action, item_id, aorm):
             # What is sent may contradict what is there.
-            if isinstance(item, Partial) and self._checks_whole:
+            if isinstance(item, Partial) and (whole := self._whole) is not None:
                 row = await self.get_object(request, item_id, aorm, action=action)
-                check_merged(self.update_schema, row, item)
+                if self.deep_schema and whole.unread(row):
+                    await aorm.eager_refresh(row, deep=self.update_schema)
+                whole.check(row, item)
             item = self._linking(item, is_derived=self._derives_update)
             updated = await self.db_update(item_id, item, aorm)
             if updated is None:
                 raise self._missing(item_id)
             return updated
 
-    @property
-    def _checks_whole(self) -> bool:
-        return bool(self.update_schema.__pydantic_decorators__.model_validators)
+    @cached_property
+    def _whole(self) -> WholeCheck | None:
+        return WholeCheck.of(self.update_schema)
 
     def _update_route(self, method: str, schema: type[BaseModel], endpoint: Any) -> Any:
         return self._route(
