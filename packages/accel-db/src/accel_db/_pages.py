@@ -79,9 +79,11 @@ class _Order:
         """Return the condition for rows beyond *value* in this column alone."""
         if value is None:
             return sa.false() if self.descending else self.column.is_not(None)
+        # As a value: SQLAlchemy compares no column with the constants True and False.
+        known = sa.literal(value, self.column.type)
         if not self.descending:
-            return self.column > value  # type: ignore[no-any-return]
-        below: ColumnElement[bool] = self.column < value
+            return self.column > known  # type: ignore[no-any-return]
+        below: ColumnElement[bool] = self.column < known
         return sa.or_(below, self.column.is_(None)) if self.column.nullable else below
 
     def same(self, value: Any) -> ColumnElement[bool]:
