@@ -209,6 +209,56 @@ async def test_two_services_on_one_server_are_strangers(client, browse):
     assert answers == ["shop", "bank"]
 
 
+class _Manager:
+    """What accel-db's manager shows of itself."""
+
+    def __init__(self, url):
+        self.database_url = url
+
+
+async def _answers_of(browse, client, urls):
+    answers = []
+    for number, url in enumerate(urls):
+        # As many services are made: nobody has changed the title.
+        app = FastAPI()
+        app.state.DATABASE_MANAGER = _Manager(url)
+
+        @app.get("/number")
+        @cache_redis(client, timedelta(minutes=10), True)
+        async def number_of(number: int = number) -> int:
+            return number
+
+        async with browse(app) as web:
+            answers.append((await web.get("/number")).json())
+    return answers
+
+
+async def test_services_of_one_template_are_told_apart_by_their_databases(
+    client, browse, tmp_path, monkeypatch
+):
+    urls = [
+        "postgresql+psycopg://me:secret@db:5432/shop",
+        "postgresql+psycopg://me:secret@db:5432/bank",
+        "postgresql+psycopg://me:secret@other:5432/shop",
+        f"sqlite:///{tmp_path}/shop.db",
+    ]
+    (tmp_path / "bank").mkdir()
+    there = await _answers_of(browse, client, urls)
+    monkeypatch.chdir(tmp_path / "bank")
+    elsewhere = await _answers_of(browse, client, ["sqlite:///shop.db"])
+    monkeypatch.chdir(tmp_path)
+    # The workers of one service, and one whose password was changed.
+    again = await _answers_of(
+        browse,
+        client,
+        ["sqlite:///shop.db", "postgresql+psycopg://me:new@db:5432/shop"],
+    )
+
+    assert there == [0, 1, 2, 3]
+    assert elsewhere == [0]
+    assert again == [3, 0]
+
+
 def test_a_blocking_client_is_refused():
     import redis
 

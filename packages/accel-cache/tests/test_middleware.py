@@ -402,3 +402,16 @@ async def test_what_is_never_stored_is_not_looked_up(origin, browse):
     assert looked_up == 1
     # The first one that may be stored is found out by chance.
     assert _states(public) == ["MISS", "MISS", "HIT"]
+
+
+async def test_two_services_on_one_server_are_strangers(browse):
+    cache, answers = MemoryCache(), []
+    headers = {"Cache-Control": "max-age=60"}
+    for title in ("shop", "bank"):
+        app = FastAPI(title=title)
+        app.add_middleware(CacheMiddleware, cache=cache)
+        app.get("/")(lambda title=title: Response(title, headers=headers))
+        async with browse(app) as web:
+            answers += [answer.text for answer in await _get(web, 2)]
+
+    assert answers == ["shop", "shop", "bank", "bank"]

@@ -16,6 +16,7 @@ from pydantic import AliasChoices
 from accel_cache._asgi import empty, nowhere
 from accel_cache._entry import Draft
 from accel_cache._http import RawHeaders
+from accel_cache._keys import database_of
 
 __all__ = [
     "HTTPException",
@@ -140,6 +141,8 @@ class RouteFacts:
     has_body: bool
     dependencies: tuple[Callable[..., Any], ...]
     """Every callable that runs before the endpoint."""
+    database: str
+    """The one of the application, which tells it from others of its title."""
     selectors: dict[object, Any] = field(default_factory=dict, compare=False)
     """What was derived from these facts; never what refers to the route."""
 
@@ -165,7 +168,7 @@ def facts_of(request: Request) -> RouteFacts | None:
     if (dependant := getattr(route, "dependant", None)) is None:
         return None
     # Kept by the route, which they live as long as: a table of ours would need care.
-    facts = _gather(dependant)
+    facts = _gather(dependant, database_of(request.scope.get("app")))
     setattr(route, _FACTS, facts)
     return facts
 
@@ -176,7 +179,7 @@ def _walk(dependant: Dependant) -> Iterator[Dependant]:
         yield from _walk(child)
 
 
-def _gather(root: Dependant) -> RouteFacts:
+def _gather(root: Dependant, database: str) -> RouteFacts:
     headers: set[str] = set()
     cookies: set[str] = set()
     identity: set[str] = set()
@@ -199,6 +202,7 @@ def _gather(root: Dependant) -> RouteFacts:
         secured,
         has_body,
         calls,
+        database,
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from string import Formatter
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from accel_cache._errors import CacheConfigurationError
@@ -29,6 +30,21 @@ def digest(*parts: object) -> str:
     """Hash plain values and containers of them; their `repr` has one reading."""
     data = repr(parts).encode("utf-8", "backslashreplace")
     return hashlib.blake2b(data, digest_size=20, person=b"accel-cache").hexdigest()
+
+
+def database_of(app: Any) -> str:
+    """Return where the database of *app* is; empty if it has none that we know.
+
+    Services made from one template have one title, and the same handlers on the same
+    paths: on one server they would read each other's rows.
+    """
+    manager = getattr(getattr(app, "state", None), "DATABASE_MANAGER", None)
+    url = urlsplit(str(getattr(manager, "database_url", "")))
+    # Without the password, which is no name: it changes, and nobody may guess at it.
+    host, path = url.netloc.rpartition("@")[2], url.path
+    if url.scheme.startswith("sqlite"):
+        path = str(Path(path.removeprefix("/")).resolve())
+    return f"{host}{path}"
 
 
 def canonical_query(query: bytes) -> tuple[tuple[str, str], ...]:

@@ -21,7 +21,7 @@ from accel_cache._http import (
     stored_headers,
     variant,
 )
-from accel_cache._keys import digest
+from accel_cache._keys import database_of, digest
 from accel_cache._policy import Policy
 from accel_cache._rules import Rules, has_credentials, is_public, timestamp
 from accel_cache._store import EVERYTHING
@@ -57,6 +57,7 @@ class CacheMiddleware:
         self._policy = Policy(ttl=_FOREVER, max_size=max_size)
         self._varies: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._passed: OrderedDict[_Mark, None] = OrderedDict()
+        self._service: tuple[str, str] | None = None
 
     async def __call__(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
@@ -83,6 +84,13 @@ class CacheMiddleware:
 
         await self._app(scope, receive, watch)
 
+    def _whose(self, scope: MutableMapping[str, Any]) -> tuple[str, str]:
+        # At the first request: the application is not finished when we are made.
+        if self._service is None:
+            app = scope.get("app")
+            self._service = (str(getattr(app, "title", "")), database_of(app))
+        return self._service
+
     async def _serve(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
@@ -91,9 +99,8 @@ class CacheMiddleware:
         names = self._varies.get(path, frozenset())
         variants = sorted(variant(names, scope["headers"]).items())
         # Apart, since nobody checks a host: `a/b` and `/` are not `a` and `/b/`.
-        key = digest(
-            _origin(scope), scope["path"], scope.get("query_string", b""), variants
-        )
+        origin, query_string = _origin(scope), scope.get("query_string", b"")
+        key = digest(self._whose(scope), origin, scope["path"], query_string, variants)
         exchange = _Exchange(self, key, scope, receive, send)
         query = Query(
             key=key,

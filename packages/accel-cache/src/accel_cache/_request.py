@@ -59,6 +59,7 @@ class Selectors:
         elif choice.scope == "public":
             # Who declares that everybody gets the same answer is taken at their word.
             names -= credentials
+        self.database = facts.database if facts else ""
         self.cookies = facts.cookies if facts else frozenset()
         """The cookies that the route reads, whoever they identify."""
         self.names = names
@@ -171,6 +172,7 @@ def key_of(
         scope.get("root_path", ""),
         # Two services on one server may well have one host and one path.
         getattr(scope.get("app"), "title", ""),
+        call.selectors.database,
         endpoint.__module__,
         endpoint.__qualname__,
     )
