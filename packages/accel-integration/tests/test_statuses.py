@@ -118,9 +118,12 @@ def test_wait_that_one_attempt_was_asked_for_is_not_for_the_next_one():
             return api.client.get(str(api.url)).text
 
     client = client_of(busy, httpx.ConnectError("gone"), httpx.Response(200, text="ok"))
+    remote = Flaky("http://host", client=client)
 
-    assert Flaky("http://host", client=client).ask() == "ok"
+    assert remote.ask() == "ok"
     assert clock.sleeps == [50, 1]
+    stats = remote.stats_of(Flaky.endpoints()["ask"])
+    assert (stats.last_status, stats.retries) == (200, 2)
 
 
 def test_status_of_one_attempt_is_not_that_of_the_next_one(apart):
