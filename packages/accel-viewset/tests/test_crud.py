@@ -5,11 +5,18 @@ import uuid
 
 import pytest
 from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.alias_generators import to_camel
 from sqlalchemy import select
 
 from accel_db import OrmAsync
-from accel_viewset import FullViewSet, ReadOnlyViewSet, ViewSetCreate, ViewSetList
+from accel_viewset import (
+    DefaultPaginator,
+    FullViewSet,
+    ReadOnlyViewSet,
+    ViewSetCreate,
+    ViewSetList,
+)
 
 from .models import (
     Color,
@@ -430,6 +437,50 @@ async def test_patch_judges_the_whole_row_and_not_what_was_not_sent(db, serve, a
     assert more.json()["detail"][0]["loc"] == ["body", "howMany"]
     assert "a color or a day" in both.text
     assert "too many for None" in plain.text
+
+
+async def test_aliases_are_what_a_client_reads_and_writes(db, serve):
+    class Camel(BaseModel):
+        model_config = ConfigDict(alias_generator=to_camel)
+
+    class Job(Camel):
+        id: int
+        hours: int
+        task_id: int = 0
+
+    class Plan(Camel):
+        id: int
+        name: str
+        works: list[Job] = Field(alias="theWorks")
+
+    class FileName(Camel):
+        uid: uuid.UUID
+        filename: str
+        owner_id: int | None
+
+    class Plans(FullViewSet):
+        db_model = Task
+        pydantic_model = Plan
+        paginator_class = DefaultPaginator
+        deep_schema = True
+
+    class Files(FullViewSet):
+        db_model = File
+        pydantic_model = FileName
+
+    sent = {"name": "a", "theWorks": [{"hours": 1}]}
+    async with serve(Plans, file=Files) as web:
+        created = await web.post("/x", json=sent)
+        changed = await web.patch("/x/1", json={"theWorks": [{"hours": 2}]})
+        listed = await web.get("/x")
+        file = await web.post("/file", json={"filename": "f", "ownerId": None})
+        again = await web.get(file.headers["location"])
+
+    assert created.json()["theWorks"] == [{"id": 1, "hours": 1, "taskId": 1}]
+    assert [work["hours"] for work in changed.json()["theWorks"]] == [2]
+    assert listed.json()["items"] == [changed.json()]
+    assert again.json() == file.json()
+    assert file.json().keys() == {"uid", "filename", "ownerId"}
 
 
 @pytest.mark.parametrize("deep", [True, False])

@@ -160,6 +160,28 @@ async def test_partner_is_linked_and_not_changed(db, serve, add, times):
     assert await _writer(4) == "Eve"
 
 
+async def test_hooks_need_not_load_what_is_shown(db, serve):
+    class Sent(BaseModel):
+        title: str
+
+    class Plain(Books):
+        create_schema = update_schema = Sent
+
+        async def db_create(self, item, aorm):
+            return await aorm.create_item({"title": item.title.upper()}, Book)
+
+        async def db_update(self, item_id, item, aorm):
+            return await aorm.update_item(Book, item_id, {"title": item.title.upper()})
+
+    async with serve(Plain) as web:
+        created = await web.post("/x", json={"title": "a"})
+        changed = await web.patch("/x/1", json={"title": "b"})
+
+    row = {"id": 1, "writer": None, "chapters": []}
+    assert (created.status_code, created.json()) == (201, {**row, "title": "A"})
+    assert (changed.status_code, changed.json()) == (200, {**row, "title": "B"})
+
+
 async def test_key_alone_links(db, serve, add):
     await add(Writer(id=4, name="Eve"))
 

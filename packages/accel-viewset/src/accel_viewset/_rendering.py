@@ -35,7 +35,8 @@ class Renderer:
 
 def _checked(adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
-        return adapter.validate_python(value, from_attributes=True)
+        # Attributes have the names of fields; an alias is what a client reads and writes.
+        return adapter.validate_python(value, from_attributes=True, by_name=True)
     except ValidationError as exc:
         # What the database holds does not fit the schema: our fault, not the client's.
         # Without the input, which may hold what the schema hides.

@@ -168,9 +168,23 @@ class _Creating(Rows):
     """Creates rows."""
 
     async def db_create(self, item: Any, aorm: OrmAsync) -> object:
-        """Create the row; override it to do more."""
+        """Create the row, and return it; override it to do more.
+
+        What is returned is shown: a row, whose related rows are loaded as the response
+        needs them, a mapping, or an object of the schema.
+        """
         deep: Any = type(item) if self.deep_schema else False
         row = await aorm.create_item(item, self.db_model, deep=deep)
+        return await self._completed(row, aorm)
+
+    async def _made(self, row: Any, aorm: OrmAsync, *, by: Any, ours: Any) -> Any:
+        """Return what the hook *by* made of a row, ready for the response.
+
+        A hook need not know which related rows the response shows.
+        """
+        is_ours = getattr(by, "__func__", None) is ours
+        if is_ours or not isinstance(row, self.db_model):
+            return row
         return await self._completed(row, aorm)
 
     async def _completed(self, row: Any, aorm: OrmAsync) -> Any:
@@ -201,12 +215,17 @@ class _Creating(Rows):
         item = self._linking(item, is_derived=self._derives_create)
         item = completed(item, self._created, await self._values(request))
         if not self._is_scoped:
-            return await self._stored(await self.db_create(item, aorm), aorm)
+            return await self._new(item, aorm)
         async with aorm.transaction():
-            created = await self._stored(await self.db_create(item, aorm), aorm)
+            created = await self._new(item, aorm)
             if (key := self._key.read(created)) is not None:
                 await self._check_scope(request, self._is_row(key), aorm)
             return created
+
+    async def _new(self, item: Any, aorm: OrmAsync) -> Any:
+        row = await self.db_create(item, aorm)
+        row = await self._made(row, aorm, by=self.db_create, ours=_Creating.db_create)
+        return await self._stored(row, aorm)
 
 
 class ViewSetCreate(_Creating):
@@ -314,7 +333,8 @@ class _Writing(_Creating):
     ) -> object:
         """Update the row, or return None; override it to do more.
 
-        *item* is complete for PUT, and has what was sent for PATCH.
+        *item* is complete for PUT, and has what was sent for PATCH. What is returned
+        is shown, as from `db_create`.
         """
         deep: Any = self.update_schema if self.deep_schema else False
         row: object = await aorm.update_item(
@@ -355,7 +375,9 @@ class _Writing(_Creating):
             updated = await self.db_update(item_id, item, aorm)
             if updated is None:
                 raise self._missing(item_id)
-            return updated
+            return await self._made(
+                updated, aorm, by=self.db_update, ours=_Writing.db_update
+            )
 
     @cached_property
     def _whole(self) -> WholeCheck | None:
