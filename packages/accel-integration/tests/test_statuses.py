@@ -209,3 +209,16 @@ def test_exception_may_tell_how_long_to_wait(apart, told, slept):
     apart(ask)
 
     assert clock.sleeps == [slept]
+
+
+def test_plain_function_that_names_statuses_waits_as_its_response_asked(apart):
+    clock = FakeClock()
+    busy = httpx.Response(503, headers={"retry-after": "50"}, text="busy")
+    client = client_of(busy, httpx.Response(200, text="ok"))
+
+    @sp.RetryPattern(2, 1, statuses={503}, clock=clock)
+    def ask():
+        return client.get("http://host").text
+
+    assert apart(ask) == "ok"
+    assert clock.sleeps == [50]
