@@ -35,6 +35,17 @@ def url(request):
     return request.getfixturevalue("postgres_url")
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def things(request):
+    """Give a sync database for examples, of which there are many."""
+    sqlite = request.param == "sqlite"
+    url = "sqlite://" if sqlite else request.getfixturevalue("postgres_url")
+    with manager.override(url):
+        manager.create_all()
+        yield manager
+        manager.dispose()
+
+
 @pytest.fixture
 async def db(url):
     """Give the manager of the models, on empty tables."""

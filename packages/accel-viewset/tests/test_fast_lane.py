@@ -92,17 +92,6 @@ def lane_of(model, schema):
     return FastLane.of(Renderer(schema), mapper, Key.of(mapper))
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def things(request):
-    """Give a sync database for examples, of which there are many."""
-    sqlite = request.param == "sqlite"
-    url = "sqlite://" if sqlite else request.getfixturevalue("postgres_url")
-    with manager.override(url):
-        manager.create_all()
-        yield manager
-        manager.dispose()
-
-
 @settings(
     max_examples=60,
     deadline=None,
