@@ -302,6 +302,43 @@ def test_two_processes_migrate_one_after_the_other(project):
     assert "user" in project.tables()
 
 
+def test_the_budget_of_a_statement_is_not_that_of_a_migration(postgres, tmp_path):
+    """Nor that of the lock: who deploys second waits for the first."""
+    url = create_database(postgres, "slow test migration")
+    project = Project(tmp_path / "slow", url, f"slow {tmp_path}")
+    project.manager.dispose()
+    manager = MainDatabaseManager(url, name="budget", statement_timeout=0.2)
+    (project.path / "env.py").write_text(ENV.format(name=manager.name))
+    file = Path(command.revision(project.config, "slow").path)
+    waits = "\n    op.execute('SELECT pg_sleep(0.6)')"
+    head = "def upgrade() -> None:"
+    file.write_text(file.read_text().replace(head, head + waits))
+    errors = []
+
+    def work():
+        try:
+            project.upgrade()
+        except Exception as exc:  # noqa: BLE001
+            errors.append(exc)
+
+    blocker = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with blocker.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(1633903461)"))
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(0.6)
+        connection.execute(text("SELECT pg_advisory_unlock(1633903461)"))
+        thread.join(30)
+    blocker.dispose()
+    with manager.engine.connect() as connection:
+        after = connection.scalar(text("SHOW statement_timeout"))
+    manager.dispose()
+    drop_database(url)
+
+    assert errors == []
+    assert after == "200ms"
+
+
 def test_a_migration_that_breaks_references_fails(project):
     if project.manager.backend == "postgresql":
         return

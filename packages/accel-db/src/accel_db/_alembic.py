@@ -143,6 +143,10 @@ def _locked(connection: Connection) -> Iterator[None]:
         with _without_foreign_keys(connection):
             yield
         return
+    budget = connection.scalar(text("SHOW statement_timeout"))
+    # A migration, and who waits for one, takes as long as it takes.
+    connection.execute(text("SET statement_timeout = 0"))
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
     connection.commit()
     try:
@@ -150,6 +154,8 @@ def _locked(connection: Connection) -> Iterator[None]:
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        restore = text("SELECT set_config('statement_timeout', :budget, false)")
+        connection.execute(restore, {"budget": budget})
         connection.commit()
 
 
