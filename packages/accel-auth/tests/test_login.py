@@ -1,5 +1,7 @@
 """Logging in: forms, scopes, and guessing."""
 
+import anyio
+import anyio.lowlevel
 import pytest
 from fastapi import Depends, Request
 
@@ -397,6 +399,7 @@ class WindowLimiter:
         self.hits = {}
 
     async def hit(self, key, limit, period):
+        await anyio.lowlevel.checkpoint()
         window = (key, self.clock() // period)
         self.hits[window] = self.hits.get(window, 0) + 1
         allowed = self.hits[window] <= limit
@@ -434,6 +437,92 @@ def test_a_limiters_windows_grow(clock, make_service):
 
     assert [judged.count(minute) for minute in range(4)] == [5, 5, 0, 0]
     assert len(judged) == 40
+
+
+def test_correct_logins_do_not_use_up_a_limiters_windows(make_service, clock):
+    service = make_service(throttle=LoginThrottle(WindowLimiter(clock), clock=clock))
+
+    right = [service.log_in().status_code for _ in range(100)]
+    wrong = [service.log_in(password="wrong").status_code for _ in range(6)]
+
+    assert right == [200] * 100
+    assert wrong == [401] * 5 + [429]
+
+
+@pytest.mark.anyio
+async def test_correct_logins_at_many_processes_use_up_nothing(clock):
+    limiter = WindowLimiter(clock)
+    processes = [LoginThrottle(limiter, clock=clock) for _ in range(20)]
+
+    for throttle in processes * 3:
+        await throttle.attempt("admin", "192.0.2.1")
+        await throttle.succeed("admin", "192.0.2.1")
+
+
+@pytest.mark.anyio
+async def test_guesses_at_many_processes_gain_one_for_each_in_an_hour(clock):
+    clock.now = 3840.0 * 500_000
+    limiter = WindowLimiter(clock)
+    processes = [LoginThrottle(limiter, clock=clock) for _ in range(4)]
+    judged = 0
+
+    for _ in range(60):
+        for throttle in processes * 6:
+            judged += await passes(throttle)
+        clock.advance(60)
+
+    assert judged <= 40 + len(processes)
+
+
+@pytest.mark.anyio
+async def test_parallel_guesses_gain_nothing_with_a_limiter(clock):
+    limiter = WindowLimiter(clock)
+    throttle = LoginThrottle(limiter, clock=clock)
+    judged = []
+
+    async def guess():
+        judged.append(await passes(throttle))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(guess)
+
+    assert judged.count(True) == 5
+
+
+@pytest.mark.anyio
+async def test_an_attempt_that_no_limiter_counted_costs_nothing(clock):
+    limiter = WindowLimiter(clock)
+    throttle = LoginThrottle(limiter, clock=clock)
+    await throttle.attempt("admin", "192.0.2.1")
+    count = limiter.hit
+
+    for calls in (2, 0, 0, 0, 0, 0):
+        limiter.hit = fail_after(count, calls)
+        with pytest.raises(ConnectionError):
+            await throttle.attempt("admin", "192.0.2.1")
+    limiter.hit = count
+
+    assert [await passes(throttle) for _ in range(5)] == [True] * 4 + [False]
+
+
+async def passes(throttle):
+    try:
+        await throttle.attempt("admin", "192.0.2.1")
+    except LoginThrottledError:
+        return False
+    return True
+
+
+def fail_after(hit, calls):
+    left = iter(range(calls))
+
+    async def failing(*args):
+        if next(left, None) is None:
+            raise ConnectionError
+        return await hit(*args)
+
+    return failing
 
 
 @pytest.mark.anyio

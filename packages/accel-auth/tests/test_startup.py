@@ -1,11 +1,12 @@
 """A service with a secret that can be guessed does not start."""
 
 from contextlib import asynccontextmanager
+from urllib.parse import urljoin
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from accel_auth import Key, KeyMaterialError, NotMountedError, WeakSecretError, jwt_auth
@@ -194,7 +195,23 @@ def test_a_prefix_moves_everything(make_service):
     assert service.client.post("/token").status_code == 404
     document = service.client.get("/openapi.json").json()
     flow = document["components"]["securitySchemes"]["JwtAuth"]["flows"]["password"]
-    assert flow["tokenUrl"] == "/auth/token"
+    assert flow["tokenUrl"] == "auth/token"
+
+
+@pytest.mark.parametrize("root", ["", "/shop"])
+@pytest.mark.parametrize("docs", ["/docs", "/internal/docs", None])
+def test_the_page_of_the_docs_finds_the_token(auth_class, docs, root):
+    app = FastAPI(docs_url=docs)
+    app.state.SECRET_KEY = GOOD
+    auth_class().mount_auth(app)
+    app.get("/me", dependencies=[Depends(jwt_auth)])(lambda: None)
+
+    client = TestClient(app, root_path=root)
+    document = client.get(f"{root}/openapi.json").json()
+
+    flow = document["components"]["securitySchemes"]["JwtAuth"]["flows"]["password"]
+    page = f"http://testserver{root}{docs or '/docs'}"
+    assert urljoin(page, flow["tokenUrl"]) == f"http://testserver{root}/token"
 
 
 def test_the_document_lists_the_scopes(make_service):

@@ -1,5 +1,6 @@
 """The security scheme in an app's OpenAPI document."""
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,14 @@ def describe_scheme(app: FastAPI, token_url: str, scopes: Mapping[str, str]) -> 
     def openapi() -> dict[str, Any]:
         # FastAPI keeps the document: this may see its own result, and says it again.
         document = generate()
+        # Relative to the page that asks for it, as FastAPI's own is: only a request
+        # tells the prefix of a proxy, and Swagger resolves an absolute path without it.
+        page = posixpath.dirname(app.docs_url or "/")
         schemes = document.get("components", {}).get("securitySchemes", {})
         if scheme := schemes.get("JwtAuth"):
             used = dict.fromkeys(_used_scopes(document), "")
-            flow = {"tokenUrl": token_url, "scopes": {**used, **scopes}}
+            url = posixpath.relpath(token_url, page)
+            flow = {"tokenUrl": url, "scopes": {**used, **scopes}}
             scheme["flows"]["password"].update(flow)
         return document
 

@@ -16,6 +16,8 @@ from accel_auth._errors import LoginThrottledError
 # is slowed down long before.
 _MAX_ENTRIES = 20_000
 _IPV4 = 4
+# Key, limit and period, as a limiter takes them.
+_Window = tuple[str, int, float]
 
 
 class LimitResult(Protocol):
@@ -47,6 +49,12 @@ class _Failures:
     last: float
 
 
+@dataclass(slots=True)
+class _Prepaid:
+    hits: int
+    last: float
+
+
 class LoginThrottle:
     """Makes each failed login wait longer than the one before, without a hard lock.
 
@@ -60,7 +68,10 @@ class LoginThrottle:
         limiter: An object with `hit(key, limit, period)`, shared by all processes. Its
             windows then grow instead: for a pair, *free* in *longest* seconds, twice as
             many in four times as long, four times in sixteen, eight in sixty-four.
-            Without one, this process counts for itself.
+            What a correct login cost pays for the next one in its process, and the first
+            attempt in a process, or after *forget* seconds, is judged in any case: so
+            correct logins refuse each other in no process, and a guesser gains one
+            attempt per process. Without a limiter, this process counts for itself.
         free: Attempts without a wait.
         base: The first wait, in seconds.
         longest: The longest wait, in seconds.
@@ -90,6 +101,7 @@ class LoginThrottle:
         self._clock = clock
         self._entries: OrderedDict[str, _Failures] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
+        self._prepaid: OrderedDict[str, _Prepaid] = OrderedDict()
 
     async def attempt(self, username: str, client: str) -> None:
         """Count an attempt before it is judged.
@@ -98,7 +110,8 @@ class LoginThrottle:
             LoginThrottledError: if it comes too early; it then was not judged at all.
         """
         if self._limiter is not None:
-            await self._hit_all(self._limiter, username, client)
+            windows = self._windows(self._tiers(username, client))
+            await self._pay_all(self._limiter, windows)
             return
         # No await between look and count: parallel guesses can not slip in between.
         now = self._clock()
@@ -110,7 +123,10 @@ class LoginThrottle:
 
     async def succeed(self, username: str, client: str) -> None:
         """Forget the failures of *username* from *client*, and take back the attempt."""
-        pair, *others = self._tiers(username, client)
+        tiers = self._tiers(username, client)
+        if self._limiter is not None:
+            self._give_back(self._windows(tiers))
+        pair, *others = tiers
         self._entries.pop(pair[0], None)
         self._known[pair[0]] = None
         self._known.move_to_end(pair[0])
@@ -149,15 +165,56 @@ class LoginThrottle:
         self._entries.move_to_end(key)
         _bound(self._entries)
 
-    async def _hit_all(self, limiter: Limiter, username: str, client: str) -> None:
-        pair, *others = self._tiers(username, client)
-        windows = [(*pair, step) for step in range(4)] + [(*t, 0) for t in others]
+    def _windows(self, tiers: list[tuple[str, int]]) -> list[_Window]:
+        pair, *others = tiers
         # Small windows first: a refused attempt does not use up the larger ones.
-        for key, free, step in windows:
-            limit, period = free * 2**step, self._longest * 4**step
-            result = await limiter.hit(f"login:{key}:{step}", limit, period)
-            if not result.allowed:
-                raise LoginThrottledError(result.retry_after or self._base)
+        return [
+            (f"login:{key}:{step}", free * 2**step, self._longest * 4**step)
+            for key, free, step in (
+                *((*pair, step) for step in range(4)),
+                *((*tier, 0) for tier in others),
+            )
+        ]
+
+    async def _pay_all(self, limiter: Limiter, windows: list[_Window]) -> None:
+        paid: list[_Window] = []
+        try:
+            for window in windows:
+                await self._pay(limiter, window)
+                paid.append(window)
+        except BaseException:
+            # What is not judged is no guess.
+            self._give_back(paid)
+            raise
+
+    async def _pay(self, limiter: Limiter, window: _Window) -> None:
+        key, limit, period = window
+        entry, is_new = self._prepaid_of(key)
+        if entry.hits:
+            entry.hits -= 1
+            return
+        result = await limiter.hit(key, limit, period)
+        # The windows may be full of correct logins that other processes keep prepaid.
+        # A guesser gains one attempt per process, and none by parallel ones.
+        if not (result.allowed or is_new):
+            raise LoginThrottledError(result.retry_after or self._base)
+
+    def _prepaid_of(self, key: str) -> tuple[_Prepaid, bool]:
+        now = self._clock()
+        entry = self._prepaid.get(key)
+        is_new = entry is None or now - entry.last > self._forget
+        if entry is None or is_new:
+            entry = self._prepaid[key] = _Prepaid(0, now)
+        entry.last = now
+        self._prepaid.move_to_end(key)
+        _bound(self._prepaid)
+        return entry, is_new
+
+    def _give_back(self, windows: list[_Window]) -> None:
+        # A limiter can not take a hit back, so the next attempt here need not pay it.
+        for key, limit, _ in windows:
+            if (entry := self._prepaid.get(key)) is not None:
+                entry.hits = min(entry.hits + 1, limit)
 
 
 def _bound(entries: OrderedDict[str, Any]) -> None:
