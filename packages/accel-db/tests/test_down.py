@@ -1,12 +1,13 @@
 """A database that goes down, and comes back."""
 
 import subprocess
+from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Column, Integer, select, text
+from sqlalchemy import Column, Integer, make_url, select, text
 
 from accel_db import MainDatabaseManager, Orm, OrmAsync, Unavailable
-from accel_db.testing import create_database
+from accel_db.testing import create_database, postgres_server
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +51,40 @@ async def test_reads_survive_a_restart(postgres, manager):
     assert asynchronous == sync == [1]
 
 
+async def test_a_connection_that_died_in_the_pool_is_no_dead_database(
+    postgres, manager
+):
+    assert manager.ping()
+    assert await manager.aping()
+    cut_every_connection(postgres, manager)
+
+    answers = [manager.ping(), await manager.aping()]
+    await manager.adispose()
+
+    assert answers == [True, True]
+
+
+async def test_the_log_says_why_the_database_does_not_answer(caplog, postgres):
+    here = make_url(postgres)
+    wrong = [
+        here.set(database="nowhere"),
+        here.set(port=1, username="u", password="geheim", database="x"),
+    ]
+    for number, url in enumerate(wrong):
+        manager = MainDatabaseManager(url, name=f"wrong {number}")
+        assert not manager.ping()
+        assert not await manager.aping()
+        await manager.adispose()
+
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [
+        'The database does not answer: database "nowhere" does not exist.',
+        "The database does not answer: InvalidCatalogNameError.",
+        "The database does not answer: Connection refused.",
+        "The database does not answer: ConnectionRefusedError.",
+    ]
+
+
 async def test_a_write_is_not_repeated_but_says_why(postgres, manager):
     class Row(manager.Base):
         __tablename__ = "row"
@@ -72,6 +107,27 @@ async def test_a_write_is_not_repeated_but_says_why(postgres, manager):
     assert count == 2
 
 
+async def test_exhausted_connections_are_told_from_a_server_that_is_away():
+    with postgres_server({"max_connections": "4"}) as url, ExitStack() as stack:
+        hungry = MainDatabaseManager(url, name="hungry", pool_size=9)
+
+        def take_all():
+            for _ in range(9):
+                session = stack.enter_context(hungry.transaction())
+                Orm(session).get_list(select(text("1")))
+
+        with pytest.raises(Unavailable) as caught:
+            take_all()
+        with pytest.raises(Unavailable) as awaited:
+            async with hungry.asession() as session:
+                await OrmAsync(session).get_list(select(text("1")))
+        stack.close()
+        await hungry.adispose()
+
+    assert "too many clients already" in caught.value.reason
+    assert "too many clients already" in awaited.value.reason
+
+
 async def test_an_unreachable_server_is_unavailable():
     manager = MainDatabaseManager("postgresql://u:geheim@127.0.0.1:1/x", name="nowhere")
 
@@ -83,6 +139,7 @@ async def test_an_unreachable_server_is_unavailable():
     await manager.adispose()
 
     assert "geheim" not in str(caught.value)
+    assert "cannot be reached (ConnectionRefusedError)" in str(caught.value)
 
 
 def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):

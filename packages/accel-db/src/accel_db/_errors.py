@@ -217,6 +217,8 @@ class Unavailable(DatabaseError):
 
     def __init__(self, reason: str = "The database cannot be reached.") -> None:
         super().__init__(f"{reason} Try again.")
+        self.reason = reason
+        """Why, in a sentence that holds no secret."""
 
 
 class SerializationFailure(Unavailable):

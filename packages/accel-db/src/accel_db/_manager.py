@@ -1,6 +1,7 @@
 """The manager of one database."""
 
 import asyncio
+import logging
 import random
 import weakref
 from collections.abc import (
@@ -18,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Engine, MetaData, event, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapper, Session, sessionmaker
 
@@ -37,7 +39,9 @@ from accel_db._not_loaded import make_loud
 from accel_db._registry import OnePerName
 from accel_db._schema import empty_tables
 from accel_db._session import ManagedSession
-from accel_db._translation import reached, translated
+from accel_db._translation import cause_of, reached, translated
+
+logger = logging.getLogger("accel_db")
 
 # PostgreSQL's own names: a constraint without a name gets the one it would get there,
 # so that migrations and errors can name it on SQLite, too.
@@ -320,25 +324,45 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     # Health and the end
 
     def ping(self) -> bool:
-        """Tell whether the database answers."""
+        """Tell whether the database answers; the log says why it does not."""
         try:
-            with self.engine.connect() as connection:
-                # The write lock of SQLite is busy while others write.
-                connection.execution_options(**_SQLITE_SINGLE)
-                connection.execute(text("SELECT 1"))
-        except Exception:  # noqa: BLE001  # whatever a driver raises means no
+            try:
+                self._ask()
+            except DBAPIError as exc:
+                if not exc.connection_invalidated:
+                    raise
+                # It had died in the pool, whose other connections are replaced now.
+                self._ask()
+        except Exception as exc:  # noqa: BLE001  # whatever a driver raises means no
+            logger.warning("The database does not answer: %s.", cause_of(exc))
             return False
         return True
 
+    def _ask(self) -> None:
+        with self.engine.connect() as connection:
+            # The write lock of SQLite is busy while others write.
+            connection.execution_options(**_SQLITE_SINGLE)
+            connection.execute(text("SELECT 1"))
+
     async def aping(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109  # a budget, not a scope
-        """Tell whether the database answers within *timeout* seconds."""
+        """Tell whether the database answers within *timeout* seconds, as `ping` does."""
         try:
-            async with asyncio.timeout(timeout), self.aengine.connect() as connection:
-                await connection.execution_options(**_SQLITE_SINGLE)
-                await connection.execute(text("SELECT 1"))
-        except Exception:  # noqa: BLE001  # whatever a driver raises means no
+            async with asyncio.timeout(timeout):
+                try:
+                    await self._aask()
+                except DBAPIError as exc:
+                    if not exc.connection_invalidated:
+                        raise
+                    await self._aask()
+        except Exception as exc:  # noqa: BLE001  # whatever a driver raises means no
+            logger.warning("The database does not answer: %s.", cause_of(exc))
             return False
         return True
+
+    async def _aask(self) -> None:
+        async with self.aengine.connect() as connection:
+            await connection.execution_options(**_SQLITE_SINGLE)
+            await connection.execute(text("SELECT 1"))
 
     def dispose(self) -> Awaitable[None]:
         """Close every connection of both halves.

@@ -41,6 +41,15 @@ _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticErr
 _SQLITE_FAILED = re.compile(
     r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: (.+))?"
 )
+# What servers and libpq say of a connection that failed. Other words of theirs may repeat
+# a URL that was mistyped, and with it a password.
+_SAID = re.compile(
+    r"FATAL: +(?P<server>[^\n]+)|Connection refused|timeout expired|"
+    r"failed to resolve host|could not translate host name|rejected SSL upgrade|"
+    r"server does not support SSL|certificate verify failed|"
+    r"server closed the connection unexpectedly|too many clients already|"
+    r"unable to open database file|disk I/O error|database or disk is full"
+)
 _DETAIL_KEY = re.compile(r"Key \((.+?)\)=")
 
 
@@ -70,14 +79,14 @@ def reached(session: Session) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
-            raise Unavailable from exc
+            raise unavailable(exc) from exc
         except (OverflowError, UnicodeEncodeError) as exc:
             # SQLite's driver and psycopg leave these as Python raised them.
             raise InvalidValue(UNNAMED, "value for its column") from exc
         except Exception as exc:
             state = getattr(exc, "sqlstate", None)
             if isinstance(state, str) and state.startswith(_DOWN):
-                raise Unavailable from exc
+                raise unavailable(exc) from exc
             raise
 
 
@@ -98,11 +107,26 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
         return _from_sqlstate(state, exc, metadata)
     # SQLAlchemy found the connection dead, whatever the driver calls the error.
     if exc.connection_invalidated:
-        return Unavailable()
+        return unavailable(exc)
     if isinstance(exc, DataError):
         # The driver refused it before the server could name the error.
         return InvalidValue(UNNAMED, "value for its column")
     return _from_sqlite(str(exc.orig), metadata) or _unreachable(exc)
+
+
+def unavailable(exc: BaseException) -> Unavailable:
+    """Return our error for a server that cannot be reached, with the cause of it."""
+    return Unavailable(f"The database cannot be reached ({cause_of(exc)}).")
+
+
+def cause_of(exc: BaseException) -> str:
+    """Say what *exc* is about, for a log: without what could be a secret."""
+    if (orig := getattr(exc, "orig", None)) is not None:
+        # SQLAlchemy's errors for asyncpg have its own as their cause.
+        exc = orig.__cause__ or orig
+    if (said := _SAID.search(str(exc))) is not None:
+        return said["server"] or said[0]
+    return type(exc).__name__
 
 
 def sqlstate(exc: DBAPIError) -> str | None:
@@ -136,7 +160,7 @@ def _from_sqlstate(
     if state.startswith(_BAD_VALUES):
         return InvalidValue(UNNAMED, "value for its column")
     if state.startswith(_DOWN):
-        return Unavailable()
+        return unavailable(exc)
     return None
 
 
@@ -240,7 +264,7 @@ def _unreachable(exc: DBAPIError) -> DatabaseError | None:
     if not isinstance(exc, (OperationalError, InterfaceError)):
         return None
     if type(exc.orig).__module__ != "sqlite3":
-        return Unavailable()
+        return unavailable(exc)
     # To SQLite a typo in a statement is an operational error, too.
     message = str(exc.orig)
-    return Unavailable() if message.startswith(_SQLITE_DOWN) else None
+    return unavailable(exc) if message.startswith(_SQLITE_DOWN) else None
