@@ -82,7 +82,7 @@ def retry_after_of(outcome: object, *, is_noted: bool) -> float | None:
         return float(told)
     response = getattr(outcome, "response", outcome)
     headers: Any = getattr(response, "headers", None)
-    if headers is not None and hasattr(headers, "get"):
+    if hasattr(headers, "get"):
         return parse_retry_after(headers.get("retry-after"))
     exchange = EXCHANGE.get() if is_noted else None
     return None if exchange is None else parse_retry_after(exchange.retry_after)

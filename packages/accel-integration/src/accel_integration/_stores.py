@@ -42,13 +42,11 @@ class Store(Protocol):
     Attributes:
         fail: What to do when it cannot be reached: let calls pass ("open"), go on with
             a state of one's own ("local"), or refuse them ("closed").
-        timeout: How many seconds it may take to answer.
         refresh: For how many seconds a process relies on what it knows.
         is_async: Whether answers must be awaited, or None if it does not matter.
     """
 
     fail: FailureMode
-    timeout: float
     refresh: float
     is_async: bool | None
 
@@ -74,7 +72,6 @@ class MemoryStore:
     """A store inside of this process, for several strategies with one `key`."""
 
     fail: FailureMode = "local"
-    timeout = 1.0
     refresh = 0.0
     is_async: bool | None = None
 
@@ -108,8 +105,9 @@ class RedisStore:
         prefix: What all keys begin with.
         fail: What to do while the server cannot be reached: let calls pass ("open"), go
             on with a state of this process alone ("local"), or refuse them ("closed").
-        timeout: How long the server may take. A sync client has its own
-            `socket_timeout`.
+        timeout: How long the server may take. A sync client goes by its own settings,
+            and tries ten times: give it `socket_timeout=0.25`,
+            `socket_connect_timeout=0.25` and `retry=Retry(NoBackoff(), 0)`.
         refresh: For how long a process relies on what it knows of a circuit: this is
             how late it may notice that another one has opened it.
         pause: After an error, for how long not to ask again.
