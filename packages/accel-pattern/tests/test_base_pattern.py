@@ -220,6 +220,37 @@ class TestHealth:
         assert check["output"] == "TimeoutError"
 
     @pytest.mark.anyio
+    async def test_probe_that_is_slow_to_clean_up_fails_within_its_budget(self):
+        import asyncio
+
+        from accel_pattern._health import run_probe
+
+        goodbye = asyncio.Event()
+
+        async def lingers():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await goodbye.wait()
+
+        async with asyncio.timeout(10):
+            check = await run_probe(lingers, seconds=0.01)
+        goodbye.set()
+
+        assert check["output"] == "TimeoutError"
+
+    def test_the_log_has_each_probe_that_failed(self, app, browse, caplog):
+        url = "postgresql://me:hunter2@127.0.0.1:1/shop"
+        base_pattern(app, database_manager=MainDatabaseManager(url, name="logged"))
+
+        browse().get("/readyz")
+
+        log = {record.name: record.getMessage() for record in caplog.records}
+        assert "ConnectionRefusedError" in log["accel_db"]
+        assert "the probe answered False" in log["accel_pattern.health"]
+        assert "hunter2" not in caplog.text
+
+    @pytest.mark.anyio
     async def test_probe_that_hangs_takes_one_thread_and_comes_back(self):
         from accel_pattern._health import ThreadProbe, run_probe
 

@@ -85,22 +85,39 @@ async def run_probe(
     started = time.perf_counter()
     output = ""
     try:
-        async with asyncio.timeout(seconds):
-            result = await probe()
-            # A lambda may call a coroutine function, and looks like a plain one.
-            if inspect.isawaitable(result):
-                result = await result
-        if result is False:
+        if await _answer(probe, seconds) is False:
             output = "the probe answered False"
     except Exception as exc:  # noqa: BLE001 - whatever breaks is the answer
-        logger.warning("A readiness probe failed: %s", type(exc).__name__)
         output = type(exc).__name__
+    if output:
+        logger.warning("A readiness probe failed: %s", output)
     return {
         "status": "fail" if output else "pass",
         "observedValue": round((time.perf_counter() - started) * 1000, 2),
         "observedUnit": "ms",
         "output": output,
     }
+
+
+async def _answer(probe: Callable[[], Awaitable[object]], seconds: float) -> object:
+    task = asyncio.ensure_future(_ask(probe))
+    # Whatever it still raises when nobody waits any more.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        # Not `asyncio.timeout`, which waits until the probe has cleaned up: a driver says
+        # goodbye to a server that hangs, for seconds more.
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+
+
+async def _ask(probe: Callable[[], Awaitable[object]]) -> object:
+    result = await probe()
+    # A lambda may call a coroutine function, and looks like a plain one.
+    return await result if inspect.isawaitable(result) else result
 
 
 def health_router(app: FastAPI, probes: Mapping[str, Probe]) -> APIRouter:
