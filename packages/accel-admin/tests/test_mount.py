@@ -103,6 +103,35 @@ def test_the_panel_works_in_an_app_that_is_mounted_itself(sqlite):
     assert answer.status_code == 404
 
 
+def test_panels_below_two_prefixes_of_one_host_leave_each_other_alone(sqlite):
+    outer = FastAPI()
+    for prefix in ("/shop", "/stock"):
+        outer.mount(prefix, mount())
+    mount(outer)
+
+    with TestClient(outer) as client:
+        prefixes = ("", "/shop", "/stock")
+        for prefix in prefixes:
+            log_in(client, prefix)
+        homes = [client.get(f"{prefix}/admin/").url.path for prefix in prefixes]
+        cookies = {(cookie.name, cookie.path) for cookie in client.cookies.jar}
+
+    assert homes == [f"{prefix}/admin/" for prefix in prefixes]
+    assert cookies == {
+        ("accel_admin", "/"),
+        ("accel_shop_admin", "/shop"),
+        ("accel_stock_admin", "/stock"),
+    }
+
+
+def test_a_root_path_that_no_cookie_could_be_named_after(sqlite):
+    with TestClient(mount(), root_path="/a;b c=d") as client:
+        cookie = client.get("/a;b c=d/admin/login").headers["set-cookie"]
+
+    assert cookie.startswith("accel_a_b_c_d_admin=")
+    assert "Path=/a%3Bb%20c=d" in cookie
+
+
 def test_a_root_path_that_looks_like_the_panel_confuses_nobody(sqlite):
     with TestClient(mount(), root_path="/adm") as client:
         assert client.get("/adm/admin/login").status_code == 200
@@ -219,3 +248,18 @@ def _loop_thread(loops):
         loops.append(threading.current_thread())
 
     return loop
+
+
+def test_a_host_cookie_keeps_the_path_that_browsers_ask_for(sqlite, build):
+    app, _ = build()
+    app.config["SESSION_COOKIE_NAME"] = "__Host-panel"
+
+    answer = app.test_client().get(
+        "/admin/login",
+        base_url="https://localhost",
+        environ_overrides={"SCRIPT_NAME": "/shop"},
+    )
+
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-panel=")
+    assert {"Secure", "Path=/"} <= set(cookie.split("; "))

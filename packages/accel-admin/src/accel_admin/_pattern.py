@@ -92,7 +92,7 @@ def admin_pattern(  # noqa: PLR0913, PLR0917  # the seed's call, and options of 
         sessions=ServerSessions(
             kept,
             secret_key,
-            cookie="accel" + url.replace("/", "_"),
+            path=url,
             idle=_seconds(idle_timeout),
             lifetime=_seconds(lifetime),
         ),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict
@@ -18,6 +18,7 @@ from accel_admin._errors import StoreUnavailable
 from accel_admin._stores import Store
 
 _SID = re.compile(r"[A-Za-z0-9_-]{43}")
+_NO_TOKEN = re.compile(r"[^A-Za-z0-9._-]")
 _CREATED = "_created"
 _SEEN = "_seen"
 _BOOKKEEPING = {_CREATED, _SEEN}
@@ -54,7 +55,8 @@ class ServerSessions(SessionInterface):
     Args:
         store: where they live.
         secret_key: binds CSRF tokens to this installation.
-        cookie: its name, unless the app is configured to use another one.
+        path: where the panel is in its app; the cookie is named after it, and after
+            where the app is, unless the app is configured to use another name.
         idle: seconds without a request after which a session ends.
         lifetime: seconds after which a session ends in any case.
         clock: tells the time in seconds since the epoch.
@@ -65,14 +67,14 @@ class ServerSessions(SessionInterface):
         store: Store,
         secret_key: str,
         *,
-        cookie: str = "accel_admin",
+        path: str = "/admin",
         idle: float,
         lifetime: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._secret_key = secret_key.encode()
-        self._cookie = cookie
+        self._path = path
         self._idle = idle
         self._lifetime = lifetime
         self._clock = clock
@@ -84,7 +86,18 @@ class ServerSessions(SessionInterface):
     def get_cookie_name(self, app: Flask) -> str:
         """Return a name that is not Flask's, nor Starlette's: they share it."""
         name = super().get_cookie_name(app)
-        return self._cookie if name == "session" else name
+        if name != "session":
+            return name
+        # Ports and prefixes of one host share their cookies, so the whole path counts.
+        return "accel" + _NO_TOKEN.sub("_", request.script_root + self._path)
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """Return where the app is: other apps on the host do not see its cookie."""
+        path = super().get_cookie_path(app)
+        # Browsers refuse a `__Host-` cookie with any other path.
+        if path != "/" or self.get_cookie_name(app).startswith("__Host-"):
+            return path
+        return request.script_root or path
 
     def csrf_token(self, session: ServerSession) -> str:
         """Return the token that a form of *session* must carry."""
@@ -149,8 +162,6 @@ class ServerSessions(SessionInterface):
         self._store.save(_key(session.sid), value, ttl, create=not session.known)
 
     def _send(self, app: Flask, session: ServerSession, response: Response) -> None:
-        from flask import request
-
         response.vary.add("Cookie")
         response.set_cookie(
             self.get_cookie_name(app),
