@@ -6,10 +6,12 @@ import logging
 
 import pytest
 from fastapi import FastAPI, HTTPException
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 import accel_pattern
-from accel_db import NotFound
+from accel_db import DatabaseError, NotFound
 from accel_integration import CircuitBreakerError
 from accel_pattern import (
     HTTPException401,
@@ -272,3 +274,33 @@ class TestErrorsOfTheOtherPackages:
 def test_state_that_is_missing_says_where_to_set_it():
     with pytest.raises(MissingStateError, match=r"`app\.state\.TIMEZONE` is not set"):
         accel_pattern.TIMEZONE(FastAPI())
+
+
+def test_handlers_of_the_application_stay(app, browse):
+    @app.exception_handler(HTTPException)
+    async def plain(request, exc):
+        return JSONResponse({"mine": exc.detail}, exc.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request, exc):
+        return JSONResponse({"mine": "invalid"}, 400)
+
+    @app.exception_handler(DatabaseError)
+    async def database(request, exc):
+        return JSONResponse({"mine": str(exc)}, exc.http_status)
+
+    base_pattern(app)
+
+    @app.get("/teapot")
+    async def teapot(cups: int = 1) -> None:
+        raise HTTPException(418, "tea")
+
+    @app.get("/row")
+    async def row() -> None:
+        raise NotFound("Row", 9)
+
+    client = browse()
+
+    assert client.get("/teapot").json() == {"mine": "tea"}
+    assert client.get("/teapot?cups=x").json() == {"mine": "invalid"}
+    assert "9" in client.get("/row").json()["mine"]

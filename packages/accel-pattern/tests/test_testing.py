@@ -180,3 +180,29 @@ def test_without_pytest_the_kit_says_what_to_install(module, cure):
 
     assert f'pip install "{cure}"' in done.stderr
     assert "needs pytest" in done.stderr
+
+
+def test_a_set_up_that_fails_leaves_no_rows(run):
+    done = run("""
+        import pytest
+        from accel_pattern.testing import BasePytest, apply_fixture_db
+        from conftest import Row
+
+        failed = []
+
+        class TestRows(BasePytest):
+            @apply_fixture_db(lambda: [Row(id=1, name="tea")])
+            def setUp(self):
+                if not failed:
+                    failed.append(1)
+                    raise RuntimeError("the one mistake")
+
+            def test_one(self, client):
+                assert failed
+
+            def test_two(self, client):
+                assert failed
+    """)
+
+    assert "1 passed, 1 error" in done.stdout
+    assert "UNIQUE" not in done.stdout

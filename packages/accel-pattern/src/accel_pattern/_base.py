@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.exception_handlers import (
+    http_exception_handler,
+    request_validation_exception_handler,
+)
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -24,6 +28,12 @@ from accel_pattern._problems import (
 )
 from accel_pattern._version import read_version
 
+# What an application has that set no handler of its own.
+_DEFAULT_HANDLERS = (
+    None,
+    http_exception_handler,
+    request_validation_exception_handler,
+)
 # What a browser's script may read of a response from another origin.
 EXPOSED_HEADERS = (
     *("Age", "Cache-Status", "ETag", "Link", "Location", "RateLimit"),
@@ -141,10 +151,15 @@ def _allow_origins(app: FastAPI, origins: str | Sequence[str] | None) -> None:
 
 def _answer_errors(app: FastAPI) -> None:
     # Starlette's class, for its router raises 404 and 405; FastAPI's is one of it.
-    app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(RequestValidationError, on_invalid_request)
-    for error in known_errors():
-        app.add_exception_handler(error, on_known_error)
+    ours: dict[type[Exception], Any] = {
+        HTTPException: on_http_exception,
+        RequestValidationError: on_invalid_request,
+        **dict.fromkeys(known_errors(), on_known_error),
+    }
+    for error, handler in ours.items():
+        # What the application has set itself stays.
+        if app.exception_handlers.get(error) in _DEFAULT_HANDLERS:
+            app.add_exception_handler(error, handler)
 
 
 def _include(app: FastAPI, routers: Sequence[APIRouter]) -> None:

@@ -327,14 +327,26 @@ def fixtures() -> None:
     """Stand in for what `apply_fixture_db` hands to the test."""
 
 
+def _clear_committed() -> None:
+    if (setting := SettingTest.instance) is None:
+        return
+    if not setting.DatabaseManager.engines.transient:
+        setting.DatabaseManager.clear_all()
+
+
 class BasePytest:
     """A class of tests with the life cycle of `unittest`."""
 
     TEST_USER: ClassVar = {"username": "test", "password": "qwerty"}
 
     def setup_method(self) -> None:
-        """Run `setUp` before each test."""
-        self.setUp()
+        """Run `setUp` before each test; one that fails leaves no rows behind."""
+        try:
+            self.setUp()
+        except BaseException:
+            # The fixture that empties the tables may not have begun.
+            _clear_committed()
+            raise
 
     def teardown_method(self) -> None:
         """Run `tearDown` after each test."""
