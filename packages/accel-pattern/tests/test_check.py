@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import make_url, text
 
 from accel_auth import BaseAuthJWT
 from accel_cache import Cache
@@ -95,7 +96,37 @@ def test_database_that_is_away_is_found():
     found = findings(Subject(base_pattern(FastAPI(), **GOOD, database_manager=manager)))
 
     assert [finding.code for finding in found] == ["database"]
+    assert "Connection refused" in found[0].message
     assert "hunter2" not in found[0].message
+
+
+def test_name_that_the_server_does_not_know_is_found():
+    with postgres_server() as url:
+        wrong = make_url(url).set(database="nowhere")
+        manager = MainDatabaseManager(wrong, name="wrong")
+        app = base_pattern(FastAPI(), **GOOD, database_manager=manager)
+        found = findings(Subject(app))
+        manager.dispose()
+
+    assert 'database "nowhere" does not exist' in found[0].message
+    assert found[0].cure == "Start it, or mend DATABASE_URL."
+
+
+def test_database_that_is_ahead_of_the_code_needs_no_upgrade(tmp_path, monkeypatch):
+    copy_template(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    manager = MainDatabaseManager(f"sqlite:///{tmp_path}/ahead.db", name="ahead")
+    with manager.session.begin() as session:
+        session.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+        session.execute(text("INSERT INTO alembic_version VALUES ('f00d')"))
+    app = base_pattern(FastAPI(), **GOOD, database_manager=manager)
+
+    found = findings(Subject(app))
+    manager.dispose()
+
+    assert [finding.code for finding in found] == ["migrations"]
+    assert "['f00d'], which this code does not have" in found[0].message
+    assert "upgrade" not in found[0].cure
 
 
 def test_namesake_is_found(tmp_path, monkeypatch):
@@ -164,14 +195,33 @@ def test_migrations_that_can_not_be_read_are_found(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["nowhere:app", "json:dumps", "json:nothing", "verbose:app"]
+    "name", ["nowhere:app", "nowhere.main:app", "json:dumps", "json:nothing"]
 )
-def test_what_is_no_application_is_one_clear_line(name, capsys, tmp_path, monkeypatch):
-    (tmp_path / "verbose.py").write_text('raise ValueError("one\\ntwo")')
-    monkeypatch.syspath_prepend(tmp_path)
-
+def test_what_is_no_application_is_one_clear_line(name, capsys):
     assert main(["check", name]) == 1
 
     error = capsys.readouterr().err
     assert "is no application" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ('raise ValueError("one\\ntwo")', "ValueError: one two"),
+        ("import nowhere_at_all", "No module named 'nowhere_at_all'"),
+    ],
+)
+def test_what_breaks_on_import_is_one_line_about_the_cause(
+    code, why, capsys, tmp_path, monkeypatch
+):
+    (tmp_path / "broken_service.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert main(["check", "broken_service:app"]) == 1
+
+    error = capsys.readouterr().err
+    assert "'broken_service:app' cannot be imported: " in error
+    assert why in error
+    assert "Name its module" not in error
     assert len(error.splitlines()) == 1

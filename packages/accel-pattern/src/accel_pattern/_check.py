@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
 from accel_auth import MemoryStore
-from accel_db import MainDatabaseManager
+from accel_db import MainDatabaseManager, Unavailable
 
 # What people leave in their settings; compared in lower case.
 DEFAULTS = ("changeme", "change_me", "secret", "your_secret_key", "password", "example")
@@ -124,12 +124,10 @@ def _connections(subject: Subject) -> Iterator[Finding]:
         return
     wanted = manager.most_connections * subject.workers
     try:
-        with manager.engine.connect() as connection:
-            limit = int(connection.scalar(text("SHOW max_connections"))) - RESERVED
-    except SQLAlchemyError as exc:
-        yield Finding(
-            "database", f"It does not answer ({type(exc).__name__}).", "Start it."
-        )
+        with manager.transaction() as session:
+            limit = int(session.scalar(text("SHOW max_connections"))) - RESERVED
+    except Unavailable as exc:
+        yield Finding("database", exc.reason, "Start it, or mend DATABASE_URL.")
         return
     if wanted > limit:
         yield Finding(
@@ -149,7 +147,9 @@ def _migrations(subject: Subject) -> Iterator[Finding]:
     from alembic.util import CommandError
 
     try:
-        heads = set(ScriptDirectory.from_config(Config(settings)).get_heads())
+        scripts = ScriptDirectory.from_config(Config(settings))
+        heads = set(scripts.get_heads())
+        known = {script.revision for script in scripts.walk_revisions()}
     except CommandError as exc:
         why = f"Alembic can not read the migrations ({exc})."
         yield Finding("migrations", why, "Mend alembic.ini.")
@@ -160,7 +160,13 @@ def _migrations(subject: Subject) -> Iterator[Finding]:
     except SQLAlchemyError:
         # PostgreSQL that does not answer is a finding of `_connections` already.
         return
-    if heads != current:
+    if unknown := current - known:
+        yield Finding(
+            "migrations",
+            f"The database is at {sorted(unknown)}, which this code does not have.",
+            "Deploy the code that has it, or let that code run: alembic downgrade.",
+        )
+    elif heads != current:
         yield Finding(
             "migrations",
             f"The database is at {sorted(current) or 'nothing'}, the code at {sorted(heads)}.",

@@ -21,11 +21,24 @@ class NoApplicationError(PatternError):
         )
 
 
+class BrokenApplicationError(PatternError):
+    """Raised when the module of an application cannot be imported."""
+
+    def __init__(self, name: str, exc: Exception) -> None:
+        # Settings that are wrong, for one, are told in several lines.
+        why = " ".join(f"{type(exc).__name__}: {exc}".split())
+        super().__init__(
+            f"{name!r} cannot be imported: {why.rstrip('.')}. "
+            "Mend the settings or the code that it is about."
+        )
+
+
 def load_app(name: str) -> FastAPI:
     """Import the application that *name* (`module:variable`) says.
 
     Raises:
-        NoApplicationError: There is none, or its module cannot be imported.
+        NoApplicationError: There is none.
+        BrokenApplicationError: Its module exists, and cannot be imported.
     """
     module_name, _, variable = name.partition(":")
     # `python -m` looks into the current folder by itself, an installed command does not.
@@ -33,11 +46,18 @@ def load_app(name: str) -> FastAPI:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        app = getattr(importlib.import_module(module_name), variable or "app")
+        module = importlib.import_module(module_name)
     except Exception as exc:
-        # Settings that are wrong, for one, are told in several lines.
-        why = " ".join(f"{type(exc).__name__}: {exc}".split())
-        raise NoApplicationError(name, why) from exc
+        # `app.main` is missing also where `app` is.
+        if isinstance(exc, ModuleNotFoundError) and f"{module_name}.".startswith(
+            f"{exc.name}."
+        ):
+            raise NoApplicationError(name, str(exc)) from exc
+        raise BrokenApplicationError(name, exc) from exc
+    variable = variable or "app"
+    app = getattr(module, variable, None)
+    if app is None:
+        raise NoApplicationError(name, f"its module has no {variable!r}")
     if not isinstance(app, FastAPI):
         raise NoApplicationError(name, f"it is a {type(app).__name__}")
     return app
