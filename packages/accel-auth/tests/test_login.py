@@ -506,6 +506,19 @@ async def test_an_attempt_that_no_limiter_counted_costs_nothing(clock):
     assert [await passes(throttle) for _ in range(5)] == [True] * 4 + [False]
 
 
+@pytest.mark.anyio
+async def test_correct_logins_save_up_no_flood_of_guesses(clock):
+    throttle = LoginThrottle(WindowLimiter(clock), clock=clock)
+
+    for _ in range(20):
+        judged = [await passes(throttle) for _ in range(30)].count(True)
+        for _ in range(judged):
+            await throttle.succeed("admin", "192.0.2.1")
+        clock.advance(60)
+
+    assert judged <= 10
+
+
 async def passes(throttle):
     try:
         await throttle.attempt("admin", "192.0.2.1")
