@@ -468,9 +468,24 @@ async def test_upsert(aorm):
     )
 
     assert sorted((a.name, a.bio) for a in written) == [("Ann", "new"), ("Bea", "new")]
-    assert kept == []
+    assert [(a.name, a.bio) for a in kept] == [("Ann", "new")]
     assert await aorm.count(select(Author)) == 2
     assert await aorm.upsert(Author, []) == []
+
+
+async def test_upsert_gets_or_creates(aorm):
+    await aorm.create_item(Author(name="Ann", bio="old"))
+
+    both = await aorm.upsert(Author, [{"name": "Ann"}, {"name": "Bea"}], on=["name"])
+
+    assert sorted(a.name for a in both) == ["Ann", "Bea"]
+
+
+async def test_upsert_refuses_a_row_that_is_named_twice(aorm):
+    rows = [{"name": "Ann", "bio": "a"}, {"name": "Ann", "bio": "b"}]
+
+    with pytest.raises(InvalidPayload, match=r"Author\[1\].*\[0\] is, by name"):
+        await aorm.upsert(Author, rows, on=["name"])
 
 
 async def test_upsert_by_primary_key(aorm):

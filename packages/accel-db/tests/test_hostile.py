@@ -5,8 +5,10 @@ import datetime as dt
 import json
 import socket
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import func, select, text, update
 
 from accel_db import (
@@ -25,6 +27,14 @@ from accel_db.testing import check_test_database
 from .models import Account, Author, Level, Node, Parcel, db as manager
 
 pytestmark = pytest.mark.anyio
+
+
+def nested(levels):
+    value = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
 
 _WRITES = {
     "create": lambda aorm, data: aorm.create_item(data, Parcel),
@@ -202,6 +212,8 @@ async def test_a_value_that_the_driver_cannot_bind_is_invalid(aorm):
         pytest.param({"\ud800": 1}, id="name"),
         pytest.param([float("nan")], id="nan"),
         pytest.param({"a": float("inf")}, id="infinity"),
+        pytest.param(nested(201), id="deep"),
+        pytest.param(nested(5000), id="too deep for Python"),
     ],
 )
 @pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
@@ -282,6 +294,12 @@ async def test_a_column_that_is_too_small_for_postgresql_is_named(
             with pytest.raises(InvalidValue, match=rf"'Parcel\.{name}' cannot"):
                 await OrmAsync(session).create_item({name: value}, Parcel)
         await manager.adispose()
+
+
+async def test_json_is_as_deep_as_an_answer_can_be(aorm):
+    parcel = await aorm.create_item({"id": 1, "meta": nested(200)}, Parcel)
+
+    assert TypeAdapter(list[Any]).dump_json([parcel.meta])
 
 
 async def test_json_keeps_what_is_a_character(aorm):

@@ -308,3 +308,15 @@ class TestRowsForMethods:
         async with self.db_manager.asession() as session:
             assert await OrmAsync(session).count(select(Author)) == 2
         await self.db_manager.adispose()
+
+
+def test_keys_are_counted_on_behind_those_of_fixtures(db):
+    # Beyond what other tests have used up.
+    rows = [Author(id=1_000_007, name="a"), Author(id=3, name="b")]
+
+    @apply_fixture_db(lambda: rows, manager=db)
+    def create():
+        with db.session() as session:
+            return Orm(session).create_item(Author(name="c")).id
+
+    assert create() == 1_000_008

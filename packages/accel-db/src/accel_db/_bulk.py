@@ -10,6 +10,8 @@ from accel_db._errors import InvalidPayload
 from accel_db._payload import as_mapping, check_object, column_values
 
 _READ_BACK = {"populate_existing": True}
+# How many keys one statement asks for: databases bound the number of values.
+_AT_ONCE = 500
 
 
 def insert_rows(
@@ -58,6 +60,7 @@ def upsert_rows(
         mapper.get_property_by_column(c).key for c in mapper.primary_key
     ]
     setting = [n for n in names if n not in keys] if update is None else list(update)
+    given = _given_keys(mapper, values, keys)
     statement: Any = _insert_of(session)(mapper)
     target = [_column(mapper, name) for name in keys]
     if setting:
@@ -73,7 +76,45 @@ def upsert_rows(
     result = session.scalars(
         statement.returning(mapper), values, execution_options=_READ_BACK
     )
-    return list(result.unique())
+    written = list(result.unique())
+    return (
+        written
+        if setting
+        else written + _others(session, mapper, target, given, written)
+    )
+
+
+def _given_keys(
+    mapper: Mapper[Any], values: list[dict[str, Any]], names: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Return the keys that *values* name; PostgreSQL writes no row twice at once."""
+    found: dict[tuple[Any, ...], int] = {}
+    for position, row in enumerate(values):
+        key = tuple(row.get(name) for name in names)
+        # Rows whose keys the database makes, or whose keys are NULL, never collide.
+        if None not in key and found.setdefault(key, position) != position:
+            raise InvalidPayload(
+                f"{mapper.class_.__name__}[{position}]",
+                f"it is the row that [{found[key]}] is, by {', '.join(names)}; name "
+                "each row once",
+            )
+    return list(found)
+
+
+def _others(
+    session: Session,
+    mapper: Mapper[Any],
+    target: list[Any],
+    keys: list[tuple[Any, ...]],
+    known: list[Any],
+) -> list[Any]:
+    """Return the rows of *keys* that are not *known*: those that were there before."""
+    seen = set(map(id, known))
+    rows: list[Any] = []
+    for part in _batches(keys, _AT_ONCE):
+        wanted = sa.select(mapper).where(sa.tuple_(*target).in_(part))
+        rows += session.scalars(wanted, execution_options=_READ_BACK).unique()
+    return [row for row in rows if id(row) not in seen]
 
 
 def _check_alike(mapper: Mapper[Any], values: list[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from accel_db._urls import DatabaseUrls, database_urls
 
 # How long SQLite waits for another writer, in seconds.
 _SQLITE_PATIENCE = 15.0
+# Pydantic writes no JSON that is nested deeper than 254 levels; some are the answer's.
+_DEEPEST = 200
+_TOO_DEEP = f"JSON must not be nested deeper than {_DEEPEST} levels"
 SQLITE_BEGIN = "accel_sqlite_begin"
 """The execution option that says how SQLite begins: a mode, or "" for no BEGIN."""
 
@@ -286,11 +289,32 @@ def _json_text(value: object) -> str:
 
     Databases take half of a surrogate pair in its escaped form, and SQLite takes NaN.
     """
-    text = json.dumps(value, allow_nan=False)
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except RecursionError as exc:
+        raise ValueError(_TOO_DEEP) from exc
+    # Few values have as many brackets, so few are walked.
+    if text.count("[") + text.count("{") > _DEEPEST and _is_too_deep(value):
+        raise ValueError(_TOO_DEEP)
     # Whole pairs begin like this too, so the value itself has to tell.
     if "\\ud" in text:
         json.dumps(value, ensure_ascii=False).encode()
     return text
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return False
+    return any(isinstance(item, (dict, list, tuple)) for item in level)
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def milliseconds(seconds: float) -> str:

@@ -528,10 +528,10 @@ class Orm(UnitsOfWork):
             rows: dicts or schemas, all with the same names.
             on: the names of a unique constraint; by default the primary key.
             update: the names to set on existing rows; by default all others. With none
-                an existing row is left as it is, and not returned.
+                an existing row is left as it is, and returned, too.
 
         Raises:
-            InvalidPayload: a row has other names than the first one.
+            InvalidPayload: a row has other names than the first one, or is named twice.
         """
         mapper = class_mapper(model)
         data = list(rows)

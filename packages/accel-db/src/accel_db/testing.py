@@ -16,7 +16,8 @@ from collections.abc import (
 )
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Column, Engine, cast, func, select
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, object_mapper
 from sqlalchemy.orm.util import identity_key
@@ -191,10 +192,38 @@ def _write(session: Session, exported: Any) -> None:
     # Not only *rows*: their relationships bring others along.
     for row in session.new:
         _read_text(row)
+    counted = _explicit_keys(session)
     session.flush()
+    for column in counted:
+        _move_sequence(session, column)
     for row in rows:
         # What the database made of them: keys, defaults, dates out of strings.
         session.refresh(row, [x.key for x in object_mapper(row).column_attrs])
+
+
+def _explicit_keys(session: Session) -> set[Column[Any]]:
+    """Return the columns that would count by themselves, but for the pending rows."""
+    found = set()
+    for row in session.new:
+        mapper = object_mapper(row)
+        for table in mapper.tables:
+            column = getattr(table, "autoincrement_column", None)
+            if column is None or column not in mapper.columns.values():
+                continue
+            if vars(row).get(mapper.get_property_by_column(column).key) is not None:
+                found.add(column)
+    return found
+
+
+def _move_sequence(session: Session, column: Column[Any]) -> None:
+    """Let PostgreSQL count on behind the highest key, as SQLite does by itself."""
+    if session.connection().dialect.name != "postgresql":
+        return
+    table = session.connection().dialect.identifier_preparer.format_table(column.table)
+    sequence = cast(func.pg_get_serial_sequence(table, column.name), REGCLASS)
+    highest = select(func.max(column)).scalar_subquery()
+    last = func.coalesce(func.pg_sequence_last_value(sequence), 0)
+    session.execute(select(func.setval(sequence, highest)).where(highest > last))
 
 
 def _read_text(row: object) -> None:
