@@ -8,10 +8,13 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.testclient import TestClient
 from pydantic import BaseModel
+from sqlalchemy import text
 
 import accel_pattern
-from accel_db import DatabaseError, NotFound
+from accel_db import DatabaseError, MainDatabaseManager, NotFound
+from accel_db.testing import postgres_server
 from accel_integration import CircuitBreakerError
 from accel_pattern import (
     HTTPException401,
@@ -304,3 +307,84 @@ def test_handlers_of_the_application_stay(app, browse):
     assert client.get("/teapot").json() == {"mine": "tea"}
     assert client.get("/teapot?cups=x").json() == {"mine": "invalid"}
     assert "9" in client.get("/row").json()["mine"]
+
+
+class TestRawSessions:
+    """What a session raises outside of `Orm`: the same 503 as inside."""
+
+    @pytest.fixture
+    def answer(self):
+        def ask(endpoint, manager):
+            app = base_pattern(FastAPI(), database_manager=manager)
+            app.get("/raw")(endpoint)
+            with TestClient(app, raise_server_exceptions=False) as client:
+                return client.get("/raw")
+
+        return ask
+
+    @pytest.mark.parametrize("half", ["session", "asession"])
+    def test_database_that_is_away(self, answer, half, caplog):
+        url = "postgresql://me:hunter2@127.0.0.1:1/shop"
+        manager = MainDatabaseManager(url, name=f"away {half}")
+
+        async def raw():
+            if half == "session":
+                with manager.session() as session:
+                    session.scalar(text("SELECT 1"))
+            async with manager.asession() as session:
+                await session.scalar(text("SELECT 1"))
+
+        response = answer(raw, manager)
+
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        assert "refused" in caplog.text.lower()
+        assert "hunter2" not in caplog.text + response.text
+
+    def test_pool_that_is_exhausted(self, answer, tmp_path):
+        manager = MainDatabaseManager(
+            f"sqlite:///{tmp_path}/small.db",
+            name="small pool",
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=0.01,
+        )
+
+        def raw():
+            with manager.engine.connect(), manager.session() as session:
+                session.scalar(text("SELECT 1"))
+
+        response = answer(raw, manager)
+
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+
+    def test_statement_that_exceeds_its_budget(self, answer):
+        with postgres_server() as url:
+            manager = MainDatabaseManager(url, name="slow", statement_timeout=0.05)
+
+            async def raw():
+                async with manager.asession() as session:
+                    await session.execute(text("SELECT pg_sleep(5)"))
+
+            response = answer(raw, manager)
+
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+
+    def test_mistakes_stay_crashes(self, answer):
+        manager = MainDatabaseManager("sqlite://", name="mistaken")
+
+        def wrong_statement():
+            with manager.session() as session:
+                session.execute(text("SELEKT"))
+
+        def other_system():
+            raise ConnectionRefusedError
+
+        statuses = [
+            answer(endpoint, manager).status_code
+            for endpoint in (wrong_statement, other_system)
+        ]
+
+        assert statuses == [500, 500]

@@ -39,6 +39,7 @@ from accel_db._orm_async import OrmAsync
 from accel_db._pages import CursorPage, Page
 from accel_db._plan import Deep
 from accel_db._retry import retry_serialization
+from accel_db._translation import as_unavailable, raw_errors
 
 if TYPE_CHECKING:
     from accel_db._alembic import AlembicEnv as AlembicEnv
@@ -100,5 +101,7 @@ __all__ = [
     "UnsafeStatement",
     "UtcDateTime",
     "acting_as",
+    "as_unavailable",
+    "raw_errors",
     "retry_serialization",
 ]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 from sqlalchemy import MetaData, Table, UniqueConstraint
@@ -11,6 +12,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    SQLAlchemyError,
     StatementError,
     TimeoutError as PoolTimeout,
 )
@@ -84,8 +86,7 @@ def reached(session: Session) -> Iterator[None]:
             # SQLite's driver and psycopg leave these as Python raised them.
             raise InvalidValue(UNNAMED, "value for its column") from exc
         except Exception as exc:
-            state = getattr(exc, "sqlstate", None)
-            if isinstance(state, str) and state.startswith(_DOWN):
+            if _is_down(exc):
                 raise unavailable(exc) from exc
             raise
 
@@ -117,6 +118,43 @@ def translate(exc: StatementError, metadata: MetaData | None) -> DatabaseError |
 def unavailable(exc: BaseException) -> Unavailable:
     """Return our error for a server that cannot be reached, with the cause of it."""
     return Unavailable(f"The database cannot be reached ({cause_of(exc)}).")
+
+
+def raw_errors() -> tuple[type[Exception], ...]:
+    """Return the roots of what a session raises by itself: see `as_unavailable`."""
+    try:
+        from asyncpg import PostgresError
+    except ImportError:
+        return (SQLAlchemyError, OSError)
+    # Bare where the server refuses a connection.
+    return (SQLAlchemyError, OSError, PostgresError)
+
+
+def as_unavailable(exc: BaseException) -> Unavailable | None:
+    """Return the error that *exc* is if the database is away, busy or too slow.
+
+    For what a session raised by itself, outside of `Orm` and `transaction`. Anything
+    else gives None, also an `OSError` that has nothing to do with the database.
+    """
+    if isinstance(exc, PoolTimeout):
+        return Unavailable("No connection of the pool became free.")
+    if isinstance(exc, DBAPIError):
+        ours = translate(exc, None)
+        return ours if isinstance(ours, Unavailable) else None
+    if isinstance(exc, OSError):
+        return unavailable(exc) if _while_connecting(exc) else None
+    return unavailable(exc) if _is_down(exc) else None
+
+
+def _while_connecting(exc: BaseException) -> bool:
+    # An OSError says nothing of whom it was about: what raised it does.
+    frames = (frame for frame, _ in walk_tb(exc.__traceback__))
+    return any(x.f_globals.get("__name__") == "sqlalchemy.pool.base" for x in frames)
+
+
+def _is_down(exc: BaseException) -> bool:
+    state = getattr(exc, "sqlstate", None)
+    return isinstance(state, str) and state.startswith(_DOWN)
 
 
 def cause_of(exc: BaseException) -> str:

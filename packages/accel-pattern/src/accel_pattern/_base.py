@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from accel_db import MainDatabaseManager
+from accel_db import MainDatabaseManager, raw_errors
 from accel_integration import EndpointsDeclaration
 from accel_pattern._composition import compose, known_errors
 from accel_pattern._docintegration import mount_docintegration
@@ -25,6 +25,7 @@ from accel_pattern._problems import (
     on_http_exception,
     on_invalid_request,
     on_known_error,
+    on_raw_database_error,
 )
 from accel_pattern._version import read_version
 
@@ -155,6 +156,7 @@ def _answer_errors(app: FastAPI) -> None:
         HTTPException: on_http_exception,
         RequestValidationError: on_invalid_request,
         **dict.fromkeys(known_errors(), on_known_error),
+        **dict.fromkeys(raw_errors(), on_raw_database_error),
     }
     for error, handler in ours.items():
         # What the application has set itself stays.

@@ -24,6 +24,7 @@ from fastapi.utils import is_body_allowed_for_status_code
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from accel_db import as_unavailable
 from accel_pattern._exceptions import HTTPException500
 from accel_pattern._timezone import get_datetime_now
 
@@ -180,6 +181,16 @@ async def on_known_error(request: Request, exc: Exception) -> Response:
         headers["Retry-After"] = str(max(0, math.ceil(after)))
     detail = str(exc) if shown else _title(status)
     return problem(request, status, detail, headers, exc=exc)
+
+
+async def on_raw_database_error(request: Request, exc: Exception) -> Response:
+    """Answer what a session raised by itself, if the database is away or busy.
+
+    Anything else is a mistake in the code, and stays one.
+    """
+    if (known := as_unavailable(exc)) is None:
+        raise exc
+    return await on_known_error(request, known)
 
 
 def on_crash(request: Request, exc: Exception) -> Response:
