@@ -17,6 +17,7 @@ from accel_db.testing import (
     create_database,
     drop_database,
     ensure_database,
+    open_session,
     postgres_server,
     track_queries,
 )
@@ -320,3 +321,15 @@ def test_keys_are_counted_on_behind_those_of_fixtures(db):
             return Orm(session).create_item(Author(name="c")).id
 
     assert create() == 1_000_008
+
+
+def test_an_open_session_reads_without_a_lock_and_loses_no_write(db):
+    with open_session(db) as reader, open_session(db) as writer:
+        assert not reader.scalars(select(Author)).all()
+        writer.add(Author(name="a"))
+        writer.commit()
+        reader.add(Author(name="b"))
+        reader.flush()
+        reader.rollback()
+
+        assert [a.name for a in reader.scalars(select(Author))] == ["a"]

@@ -206,3 +206,22 @@ def test_a_set_up_that_fails_leaves_no_rows(run):
 
     assert "1 passed, 1 error" in done.stdout
     assert "UNIQUE" not in done.stdout
+
+
+def test_a_session_of_the_test_locks_nobody_out_before_it_writes(run):
+    done = run("""
+        from conftest import Row
+
+        def test_read_then_write(client, db_session):
+            client.post("/tea")
+            assert db_session.query(Row).count() == 1
+            client.post("/milk")
+            assert db_session.query(Row).count() == 2
+            db_session.add(Row(name="ice"))
+            db_session.commit()
+            client.post("/sugar")
+            names = [row.name for row in db_session.query(Row).order_by(Row.id)]
+            assert names == ["tea", "milk", "ice", "sugar"]
+    """)
+
+    assert "1 passed" in done.stdout

@@ -26,6 +26,8 @@ _DEEPEST = 200
 _TOO_DEEP = f"JSON must not be nested deeper than {_DEEPEST} levels"
 SQLITE_BEGIN = "accel_sqlite_begin"
 """The execution option that says how SQLite begins: a mode, or "" for no BEGIN."""
+AT_FIRST_WRITE = "at first write"
+"""The mode for sessions that stay open between what others do, such as a test's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Engines:
         if self.urls.backend == "sqlite":
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
+            event.listen(engine, "before_cursor_execute", _begin_before_write)
         self.on_create(engine)
 
     def _arguments(self, *, sync: bool) -> dict[str, Any]:
@@ -342,5 +345,19 @@ def _cut(connection: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     """Begin with a write lock: a deferred reader that turns writer fails at once."""
     mode = connection.get_execution_options().get(SQLITE_BEGIN, "IMMEDIATE")
-    if mode:
+    if mode and mode != AT_FIRST_WRITE:
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _begin_before_write(
+    connection: Connection, cursor: Any, statement: str, *_: object
+) -> None:
+    """Begin where reads take no lock: each sees what is committed by then.
+
+    So PostgreSQL reads by default, too. What was read may have changed by the write.
+    """
+    if connection.get_execution_options().get(SQLITE_BEGIN) != AT_FIRST_WRITE:
+        return
+    raw: Any = connection.connection.driver_connection
+    if not raw.in_transaction and statement.lstrip()[:6].upper() != "SELECT":
+        cursor.execute("BEGIN IMMEDIATE")

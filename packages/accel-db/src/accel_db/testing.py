@@ -30,6 +30,7 @@ except ModuleNotFoundError as exc:
         'Install it with: pip install "accel-db[testing]"'
     ) from exc
 
+from accel_db._engines import AT_FIRST_WRITE, SQLITE_BEGIN
 from accel_db._errors import ConfigurationError
 from accel_db._manager import MainDatabaseManager
 from accel_db._postgres_server import (
@@ -57,6 +58,7 @@ __all__ = [
     "engine",
     "ensure_database",
     "one_request",
+    "open_session",
     "postgres_server",
     "rollback_sandbox",
     "track_queries",
@@ -112,11 +114,28 @@ async def aengine(
     await db_manager.aengine.dispose()
 
 
+def open_session(manager: MainDatabaseManager) -> Session:
+    """Return a session that a test keeps open while the application writes.
+
+    On SQLite its reads take no lock, so that they may come before a request; from its
+    first write on, until it commits, nobody else can write.
+    """
+    return manager.session(**_lazily(manager, manager.engine))
+
+
+def _lazily(
+    manager: MainDatabaseManager, engine: Engine | AsyncEngine
+) -> dict[str, Any]:
+    if manager.backend != "sqlite" or manager.engines.transient:
+        return {}
+    return {"bind": engine.execution_options(**{SQLITE_BEGIN: AT_FIRST_WRITE})}
+
+
 @pytest.fixture
 def db_session(engine: Engine, db_manager: MainDatabaseManager) -> Iterator[Session]:
     """Provide a sync session on a test database with empty tables."""
     del engine
-    with db_manager.session() as session:
+    with open_session(db_manager) as session:
         yield session
 
 
@@ -126,7 +145,8 @@ async def adb_session(
 ) -> AsyncIterator[AsyncSession]:
     """Provide an async session on a test database with empty tables."""
     del aengine
-    async with db_manager.asession() as session:
+    engine = _lazily(db_manager, db_manager.aengine)
+    async with db_manager.asession(**engine) as session:
         yield session
 
 

@@ -53,6 +53,7 @@ from accel_db.testing import (
     drop_database,
     ensure_database,
     one_request,
+    open_session,
     postgres_server,
     rollback_sandbox,
     track_queries,
@@ -256,7 +257,7 @@ def db_session(
 ) -> Iterator[Session]:
     """Provide a session; the tables are emptied after the test."""
     del empty_tables
-    with test_database.session() as session:
+    with open_session(test_database) as session:
         yield session
 
 
