@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import Column, Integer, make_url, select, text
 
-from accel_db import MainDatabaseManager, Orm, OrmAsync, Unavailable
+from accel_db import MainDatabaseManager, Orm, OrmAsync, Unavailable, as_unavailable
 from accel_db.testing import create_database, postgres_server
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +126,22 @@ async def test_exhausted_connections_are_told_from_a_server_that_is_away():
 
     assert "too many clients already" in caught.value.reason
     assert "too many clients already" in awaited.value.reason
+
+
+async def test_a_client_that_waited_enough_says_so(postgres_url):
+    url = make_url(postgres_url).update_query_dict({"command_timeout": "0.1"})
+    manager = MainDatabaseManager(url, name="impatient")
+
+    with pytest.raises(TimeoutError) as caught:
+        async with manager.asession() as session:
+            await session.execute(text("SELECT pg_sleep(5)"))
+    async with manager.asession() as session:
+        with pytest.raises(Unavailable):
+            await OrmAsync(session).get_list(select(text("pg_sleep(5)")))
+    await manager.adispose()
+
+    assert isinstance(as_unavailable(caught.value), Unavailable)
+    assert as_unavailable(TimeoutError()) is None
 
 
 async def test_an_unreachable_server_is_unavailable():

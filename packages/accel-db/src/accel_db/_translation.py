@@ -52,6 +52,9 @@ _SAID = re.compile(
     r"server closed the connection unexpectedly|too many clients already|"
     r"unable to open database file|disk I/O error|database or disk is full"
 )
+# Where SQLAlchemy connects, and where it waits for asyncpg, whose `command_timeout` ends
+# in an OSError, too.
+_DRIVING = frozenset({"sqlalchemy.pool.base", "sqlalchemy.dialects.postgresql.asyncpg"})
 _DETAIL_KEY = re.compile(r"Key \((.+?)\)=")
 
 
@@ -142,14 +145,14 @@ def as_unavailable(exc: BaseException) -> Unavailable | None:
         ours = translate(exc, None)
         return ours if isinstance(ours, Unavailable) else None
     if isinstance(exc, OSError):
-        return unavailable(exc) if _while_connecting(exc) else None
+        return unavailable(exc) if _from_driver(exc) else None
     return unavailable(exc) if _is_down(exc) else None
 
 
-def _while_connecting(exc: BaseException) -> bool:
+def _from_driver(exc: BaseException) -> bool:
     # An OSError says nothing of whom it was about: what raised it does.
     frames = (frame for frame, _ in walk_tb(exc.__traceback__))
-    return any(x.f_globals.get("__name__") == "sqlalchemy.pool.base" for x in frames)
+    return any(frame.f_globals.get("__name__") in _DRIVING for frame in frames)
 
 
 def _is_down(exc: BaseException) -> bool:
