@@ -183,7 +183,8 @@ def test_without_pytest_the_kit_says_what_to_install(module, cure):
 
 
 def test_a_set_up_that_fails_leaves_no_rows(run):
-    done = run("""
+    done = run(
+        """
         import pytest
         from accel_pattern.testing import BasePytest, apply_fixture_db
         from conftest import Row
@@ -202,14 +203,17 @@ def test_a_set_up_that_fails_leaves_no_rows(run):
 
             def test_two(self, client):
                 assert failed
-    """)
+    """,
+        "--import-mode=prepend",
+    )
 
     assert "1 passed, 1 error" in done.stdout
     assert "UNIQUE" not in done.stdout
 
 
 def test_a_session_of_the_test_locks_nobody_out_before_it_writes(run):
-    done = run("""
+    done = run(
+        """
         from conftest import Row
 
         def test_read_then_write(client, db_session):
@@ -222,6 +226,8 @@ def test_a_session_of_the_test_locks_nobody_out_before_it_writes(run):
             client.post("/sugar")
             names = [row.name for row in db_session.query(Row).order_by(Row.id)]
             assert names == ["tea", "milk", "ice", "sugar"]
-    """)
+    """,
+        "--import-mode=prepend",
+    )
 
     assert "1 passed" in done.stdout
