@@ -40,9 +40,9 @@ class Timeout(Strategy):
     interrupted, and goes by its deadline instead: our retries, throttles, bulkheads and
     hedges and the requests of an endpoint's client wait no longer than until then, and
     what comes later is a `StabilityTimeoutError`, an answer too. Code that asks nobody,
-    such as `time.sleep(60)` or a server that sends a byte now and then, runs to its end
-    first. With *abandon*, a sync function runs in another thread, which is left to
-    itself when the time is over; that hands each call to a thread and back.
+    such as `time.sleep(60)` or a server whose headers drip, runs to its end first. With
+    *abandon*, a sync function runs in another thread, which is left to itself when the
+    time is over; that hands each call to a thread and back.
 
     Args:
         seconds: How long a call may take.
