@@ -154,6 +154,8 @@ def running(project, **env):
             yield url
         finally:
             service.terminate()
+            # What pytest shows if the test failed.
+            print(service.stderr.read())
 
 
 def wait_for(url, service):
@@ -169,8 +171,12 @@ def wait_for(url, service):
 def ask(url, form=None):
     """Return what is answered, to a form if there is one."""
     data = urllib.parse.urlencode(form).encode() if form else None
-    with urllib.request.urlopen(url, data, timeout=20) as response:
-        return response.read()
+    try:
+        with urllib.request.urlopen(url, data, timeout=20) as response:
+            return response.read()
+    except urllib.error.HTTPError as exc:
+        print(url, exc.code, exc.read())
+        raise
 
 
 def test_ruff_and_mypy_find_nothing(shop):

@@ -151,6 +151,18 @@ def test_logout_reaches_earlier_access_tokens_of_the_session(service):
     assert service.me(access).status_code == 401
 
 
+def test_revoked_tokens_of_a_worker_whose_clock_is_ahead_stay_dead(make_service, clock):
+    service = make_service(store=MemoryStore(clock=clock))
+    clock.advance(10)
+    access, refresh = tokens(service.log_in())
+    clock.advance(-10)
+
+    service.client.post("/token/revoke", data={"token": refresh})
+    clock.advance(1809)
+
+    assert service.me(access).status_code == 401
+
+
 def test_revoking_nonsense_is_answered_like_success(service):
     response = service.client.post("/token/revoke", data={"token": "nonsense"})
 

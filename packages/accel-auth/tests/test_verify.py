@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from accel_auth import InvalidTokenError, Key, Keyring
 from accel_auth._base64 import decode, encode
-from accel_auth._claims import ClaimsPolicy
+from accel_auth._claims import CLOCK_SKEW, ClaimsPolicy
 from accel_auth._verify import MAX_TOKEN_BYTES, Verifier
 
 NOW = 1_800_000_000
@@ -49,9 +49,9 @@ class FrozenPyJWT(jwt.PyJWT):
     def _validate_claims(self, payload, options, **expected):
         off = {f"verify_{name}": False for name in ("exp", "iat", "nbf")}
         super()._validate_claims(payload, {**options, **off}, **expected)
-        for name in ("iat", "nbf", "exp"):
+        for name, leeway in [("iat", CLOCK_SKEW), ("nbf", 0), ("exp", 0)]:
             if name in payload:
-                getattr(self, f"_validate_{name}")(payload, NOW, 0)
+                getattr(self, f"_validate_{name}")(payload, NOW, leeway)
 
 
 def pyjwts(token):
@@ -90,7 +90,7 @@ json_values = st.recursive(
         | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
 )
-near_now = st.integers(NOW - 2, NOW + 2)
+near_now = st.integers(NOW - 2, NOW + 2) | st.integers(NOW + 8, NOW + 12)
 claim_changes = st.dictionaries(
     st.sampled_from(["exp", "iat", "nbf", "aud", "iss", "sub", "jti", "other"]),
     near_now

@@ -8,7 +8,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.requests import HTTPConnection
 
-from accel_auth._claims import RESERVED, Claims, ClaimsPolicy, split_scopes
+from accel_auth._claims import (
+    CLOCK_SKEW,
+    RESERVED,
+    Claims,
+    ClaimsPolicy,
+    split_scopes,
+)
 from accel_auth._errors import (
     AuthUnavailableError,
     CsrfError,
@@ -219,8 +225,10 @@ class AppAuth:
         return len(sessions)
 
     def _deny_for(self) -> float:
-        # Until the youngest token is dead; a second more, as dates are whole seconds.
-        return seconds(self.settings.access_ttl) + seconds(self.settings.leeway) + 1
+        # Until the youngest token is dead, on whatever clock it was made; a second more,
+        # as dates are whole seconds.
+        tolerance = seconds(self.settings.leeway) + CLOCK_SKEW
+        return seconds(self.settings.access_ttl) + tolerance + 1
 
     def _verifier(self, keyring: Keyring, typ: str) -> Verifier:
         required = ("exp", "iat", "sub", "jti", *as_list(self.settings.required))

@@ -28,7 +28,8 @@ class BaseAuthJWT:
         issuer: The `iss` that tokens carry and must carry.
         audience: The `aud` that tokens carry; one of them must match.
         required: More claims that an access token must have.
-        leeway: Tolerance for clocks that differ, in seconds; 0 by default.
+        leeway: Tolerance for clocks that differ, in seconds; 0 by default. An `iat` may
+            be 10 s more ahead, for workers whose clocks are not quite equal.
         access_ttl: Life of an access token; 30 minutes by default.
         refresh_ttl: Life of a refresh token that is not used; 14 days by default.
         session_ttl: Life of a login, however often it is refreshed; 30 days by default.
