@@ -61,8 +61,6 @@ class Project:
             [self.home / ".venv/bin" / program, *arguments],
             cwd=self.home,
             env=self.env | env,
-            stderr=subprocess.PIPE,
-            text=True,
         )
 
 
@@ -154,8 +152,6 @@ def running(project, **env):
             yield url
         finally:
             service.terminate()
-            # What pytest shows if the test failed.
-            print(service.stderr.read())
 
 
 def wait_for(url, service):
@@ -165,7 +161,7 @@ def wait_for(url, service):
             return ask(url)
         except urllib.error.URLError:
             time.sleep(0.1)
-    raise AssertionError(service.stderr.read())
+    raise AssertionError("the service ended; its log is among what was captured")
 
 
 def ask(url, form=None):
@@ -175,7 +171,7 @@ def ask(url, form=None):
         with urllib.request.urlopen(url, data, timeout=20) as response:
             return response.read()
     except urllib.error.HTTPError as exc:
-        print(url, exc.code, exc.read())
+        exc.add_note(exc.read().decode())
         raise
 
 
