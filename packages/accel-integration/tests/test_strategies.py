@@ -523,13 +523,16 @@ async def test_hedge_with_a_percentile_asks_again_for_a_call_slower_than_most():
 @pytest.mark.parametrize("max_hedges", [1, 2])
 async def test_hedge_is_made_as_often_as_allowed(max_hedges):
     hedge = sp.Hedge(0.001, max_hedges=max_hedges)
-    calls, heard = [], []
+    calls, heard, all_made = [], [], asyncio.Event()
     hedge.subscribe(heard.append)
 
     @hedge
     async def call():
         calls.append(1)
-        await asyncio.sleep(0.05)
+        if len(calls) > max_hedges:
+            all_made.set()
+        await all_made.wait()
+        await asyncio.sleep(0.05)  # Time for one too many.
         return "ok"
 
     assert await call() == "ok"
@@ -540,13 +543,16 @@ async def test_hedge_is_made_as_often_as_allowed(max_hedges):
 @pytest.mark.parametrize("max_hedges", [1, 2])
 def test_hedge_of_threads_is_made_as_often_as_allowed(max_hedges):
     hedge = sp.Hedge(0.001, max_hedges=max_hedges)
-    calls, heard = [], []
+    calls, heard, all_made = [], [], threading.Event()
     hedge.subscribe(heard.append)
 
     @hedge
     def call():
         calls.append(1)
-        time.sleep(0.05)
+        if len(calls) > max_hedges:
+            all_made.set()
+        all_made.wait(5)
+        time.sleep(0.05)  # Time for one too many.
         return "ok"
 
     assert call() == "ok"
