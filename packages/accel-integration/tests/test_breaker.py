@@ -1,8 +1,10 @@
 """Circuit breakers open, probe and close, whatever happens in between."""
 
 import asyncio
+import gc
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -566,3 +568,50 @@ async def test_listeners_hear_of_changes_and_rejections(place, clock):
         ("integration.breaker", "half_open"),
         ("integration.breaker", "closed"),
     ]
+
+
+async def test_origins_that_were_not_called_for_long_are_forgotten(monkeypatch):
+    monkeypatch.setattr("accel_integration._strategy.MAX_ORIGINS", 3)
+    breaker = sp.CircuitBreaker(1)
+
+    @breaker
+    async def call(api):
+        raise ConnectionError
+
+    async def error_at(origin):
+        with pytest.raises((ConnectionError, CircuitBreakerError)) as caught:
+            await call(SimpleNamespace(origin=origin))
+        return caught.type
+
+    await error_at("once")
+    await error_at("isolated")
+    await breaker.at(call, "isolated").isolate()
+    for number in range(10):
+        await error_at("often")
+        await error_at(f"{number}")
+
+    assert await error_at("once") is ConnectionError
+    assert await error_at("often") is CircuitBreakerError
+    assert await error_at("isolated") is CircuitBreakerError
+
+
+def test_memory_does_not_grow_with_the_origins(monkeypatch):
+    monkeypatch.setattr("accel_integration._strategy.MAX_ORIGINS", 4)
+    breaker, throttle = sp.CircuitBreaker(key="all"), sp.Throttling()
+
+    @breaker
+    @throttle
+    def call(api):
+        return api.origin
+
+    def objects():
+        gc.collect()
+        return len(gc.get_objects())
+
+    for number in range(20):
+        call(SimpleNamespace(origin=f"{number}"))
+    before = objects()
+    for number in range(20, 120):
+        call(SimpleNamespace(origin=f"{number}"))
+
+    assert objects() - before < 100

@@ -130,6 +130,12 @@ class CircuitBreaker(StatefulStrategy[Circuit]):
             return local
         return SharedCircuit(local, self.store, scope, hub)
 
+    def forget_state(self, scope: Scope) -> None:
+        # What somebody isolated stays so; if that is all, new circuits begin so, too.
+        is_isolated = self._state_of(scope)[0].state == "isolated"
+        if self._isolated or not is_isolated:
+            super().forget_state(scope)
+
     def doubts(self, inner: Strategy) -> str | None:
         return doubt_fallback(self, inner)
 

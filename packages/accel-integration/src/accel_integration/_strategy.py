@@ -3,6 +3,7 @@
 import functools
 import inspect
 import random
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,9 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 MARKER = "__accel_plan__"
+# A function that meets ever new origins (webhooks, a crawler) keeps about 6 KB for each:
+# for the last so many, and at most for twice as many.
+MAX_ORIGINS = 4096
 
 # The system's, since the processes forked from one would go on with the same numbers,
 # and retry at the same moments.
@@ -73,6 +77,9 @@ class Strategy:
     def forget_states(self, endpoint: str) -> None:
         """Forget what was learnt of *endpoint*, because the clock was replaced."""
 
+    def forget_state(self, scope: Scope) -> None:
+        """Forget what was learnt in *scope*, because it has not been called for long."""
+
 
 class StatefulStrategy(Strategy, Generic[S]):
     """A strategy with one state for each (endpoint, origin).
@@ -106,10 +113,17 @@ class StatefulStrategy(Strategy, Generic[S]):
             if scope.endpoint in (endpoint, self.key):
                 del self._states[scope], self._hubs[scope]
 
-    def _state_of(self, scope: Scope) -> tuple[S, Hub]:
+    def forget_state(self, scope: Scope) -> None:
+        scope = self._shared(scope)
+        self._states.pop(scope, None)
+        self._hubs.pop(scope, None)
+
+    def _shared(self, scope: Scope) -> Scope:
         # Functions with one key share a state, whatever they are called.
-        if self.key is not None:
-            scope = Scope(self.key, scope.origin)
+        return scope if self.key is None else Scope(self.key, scope.origin)
+
+    def _state_of(self, scope: Scope) -> tuple[S, Hub]:
+        scope = self._shared(scope)
         hub = self._hubs.setdefault(scope, Hub(self.hub))
         if scope not in self._states:
             self._states.setdefault(scope, self.new_state(scope, hub))
@@ -148,7 +162,10 @@ class Plan:
         self.takes_api = takes_api(func)
         # Whether its first argument is what to call, of which nobody else is to know.
         self._arguments = "args[1:]" if takes_function else "args"
-        self._at_origin: dict[str, Callable[..., Any]] = {}
+        # By origin. Two generations cost a call less than the order of their last use.
+        self._recent: dict[str, Callable[..., Any]] = {}
+        self._older: dict[str, Callable[..., Any]] = {}
+        self._forgetting = threading.Lock()
         # Where retries without a budget of their own find one, if they shall.
         self.budget_at: Callable[[str], Any] = no_budget
         self._woven = self.weave(Scope(self.endpoint), func)
@@ -188,17 +205,30 @@ class Plan:
     def at(self, origin: str) -> Callable[..., Any]:
         """Return the function whose states belong to *origin*."""
         # Woven when it is first called, since nobody knows the origins before.
-        if (woven := self._at_origin.get(origin)) is None:
-            woven = self.weave(Scope(self.endpoint, origin), self.func)
+        if (woven := self._recent.get(origin)) is None:
+            woven = self._older.get(origin)
+            woven = woven or self.weave(Scope(self.endpoint, origin), self.func)
             # Another thread may have been quicker, and its function knows some keys.
-            woven = self._at_origin.setdefault(origin, woven)
+            woven = self._recent.setdefault(origin, woven)
+            self._forget_older()
         return woven
+
+    def _forget_older(self) -> None:
+        with self._forgetting:
+            if len(self._recent) < MAX_ORIGINS:
+                return
+            gone = self._older.keys() - self._recent.keys()
+            self._older, self._recent = self._recent, {}
+        for origin in gone:
+            for strategy in self.strategies:
+                strategy.forget_state(Scope(self.endpoint, origin))
 
     def reset(self) -> None:
         """Begin anew with fresh states, as the strategies and their clocks are now."""
         for strategy in self.strategies:
             strategy.forget_states(self.endpoint)
-        self._at_origin.clear()
+        self._recent.clear()
+        self._older.clear()
         fresh = self.weave(Scope(self.endpoint), self.func)
         # In place, since others hold on to the function itself.
         self._woven.__globals__.update(fresh.__globals__)
