@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Uuid,
+    func,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
@@ -239,3 +240,16 @@ class Parcel(Base):
     pieces: Mapped[int | None]
     sent: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     meta: Mapped[Any] = mapped_column(JSON, default=dict)
+
+
+class Moment(Base):
+    """Has times that the database may fill in."""
+
+    __tablename__ = "moment"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    made: Mapped[dt.datetime] = mapped_column(
+        UtcDateTime, server_default=func.now(), index=True
+    )
+    plain: Mapped[dt.datetime | None] = mapped_column(server_default=func.now())
+    clock: Mapped[dt.time | None] = mapped_column(server_default=func.current_time())

@@ -1,13 +1,15 @@
 import base64
+import datetime as dt
 import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from sqlalchemy import select
+from sqlalchemy import insert, inspect, select, text
 
 from accel_db import InvalidCursor, InvalidPayload, Orm
+from accel_db._pages import cursor_page
 
-from .models import Author, File, OrderLine, Post
+from .models import Author, File, Moment, OrderLine, Post, db as manager
 
 pytestmark = pytest.mark.anyio
 
@@ -134,3 +136,108 @@ def test_pages_together_are_the_whole_list(db, titles, size, down, back):
     expected = sorted(map(tuple, everything), key=lambda x: x[1], reverse=back)
     expected.sort(key=lambda x: (x[0] is not None, x[0] or ""), reverse=down)
     assert seen == expected
+
+
+def page_by_page(orm, query, *, size, most=50, **options):
+    """Return what all pages show; *most* pages, since a fault may repeat one."""
+    seen, cursor = [], None
+    for _ in range(most):
+        page = orm.cursor_page(query, size=size, cursor=cursor, **options)
+        seen += page.items
+        if (cursor := page.next_cursor) is None:
+            return seen
+    pytest.fail(f"no end after {most} pages")
+
+
+NOON = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
+# Whole seconds, which SQLite's CURRENT_TIMESTAMP writes without a fraction.
+moments = st.sampled_from(
+    [NOON + dt.timedelta(microseconds=x * 500_000) for x in range(4)]
+)
+
+
+def insert_moments(session, rows):
+    """Write times as a client does, or as the database itself."""
+    zone = "" if session.connection().dialect.name == "sqlite" else "+00"
+    for key, (moment, by_database) in enumerate(rows):
+        values = {"plain": moment.replace(tzinfo=None), "clock": moment.time()}
+        if by_database:
+            times = (
+                f"'{values['plain']}{zone}', '{values['plain']}', '{values['clock']}'"
+            )
+            session.execute(text(f"INSERT INTO moment VALUES ({key}, {times})"))
+        else:
+            session.execute(insert(Moment).values(id=key, made=moment, **values))
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rows=st.lists(st.tuples(moments, st.booleans()), max_size=6),
+    size=st.integers(1, 3),
+    down=st.booleans(),
+    attribute=st.sampled_from([Moment.made, Moment.plain, Moment.clock]),
+)
+def test_pages_are_ordered_by_times_whoever_wrote_them(db, rows, size, down, attribute):
+    db.clear_all()
+    with db.session.begin() as session:
+        insert_moments(session, rows)
+
+    with db.session() as session:
+        order = [attribute.desc() if down else attribute, Moment.id]
+        found = page_by_page(Orm(session), select(Moment), size=size, order_by=order)
+
+    expected = sorted(range(len(rows)), key=lambda x: rows[x][0], reverse=down)
+    assert [row.id for row in found] == expected
+
+
+async def test_times_of_the_database_are_found(db, aorm):
+    """Whole seconds have no fraction in SQLite's own texts."""
+    rows = [(NOON, True), (NOON, False), (NOON + dt.timedelta(seconds=1.5), False)]
+    with db.session.begin() as session:
+        insert_moments(session, rows)
+    made = Moment.made
+    conditions = [
+        (made == NOON, {0, 1}),
+        (made != NOON, {2}),
+        (made.in_([NOON]), {0, 1}),
+        (made >= NOON, {0, 1, 2}),
+        (made > NOON, {2}),
+        (made <= NOON, {0, 1}),
+        (made < NOON, set()),
+        (made.between(NOON, NOON), {0, 1}),
+    ]
+
+    for condition, expected in conditions:
+        found = await aorm.get_list(select(Moment).where(condition))
+
+        assert {row.id for row in found} == expected, str(condition)
+
+
+async def test_a_default_of_the_database_is_found_by_what_was_read(aorm):
+    made = (await aorm.create_item({}, Moment)).made
+
+    assert made.utcoffset() == dt.timedelta(0)
+    assert await aorm.get(select(Moment).where(Moment.made == made)) is not None
+
+
+def test_an_index_serves_pages_by_time():
+    with manager.override("sqlite://"), manager.session() as session:
+        manager.create_all()
+        orm = Orm(session)
+        orm.bulk_create(Moment, [{} for _ in range(2)])
+        first = orm.cursor_page(select(Moment), order_by=[Moment.made.desc()], size=1)
+        query, _ = cursor_page(
+            select(Moment),
+            inspect(Moment),
+            [Moment.made.desc()],
+            first.next_cursor,
+            size=1,
+        )
+        sql = query.compile(manager.engine, compile_kwargs={"literal_binds": True})
+        plan = str(session.execute(text(f"EXPLAIN QUERY PLAN {sql}")).all())
+
+    assert "USING INDEX ix_moment_made" in plan

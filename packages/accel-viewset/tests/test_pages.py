@@ -428,6 +428,38 @@ async def test_cursors_follow_every_type_of_column(db, serve, column, direction)
     assert asked["cursor"] is None
 
 
+async def test_times_that_the_database_made_are_found_and_paged(db, serve):
+    class Things(FullViewSet):
+        db_model = Thing
+        pydantic_model = ThingOut
+        paginator_class = CursorPaginator
+        ordering = ("made",)
+        filters = ("made",)
+
+    asked = {"ordering": "-made", "size": 1}
+    seen = []
+    async with serve(Things) as web:
+        for name in "ab":
+            await web.post("/x", json={"name": name, "note": None})
+        for _ in range(2):
+            page = (await web.get("/x", params=asked)).json()
+            seen += page["items"]
+            asked["cursor"] = page["next_cursor"]
+        made = seen[0]["made"]
+        found = [
+            [item["id"] for item in (await web.get("/x", params=query)).json()["items"]]
+            for query in (
+                {"made": made},
+                {"made__in": [made, made]},
+                {"made__gte": made, "made__lte": made},
+            )
+        ]
+
+    assert {item["id"] for item in seen} == {1, 2}
+    assert asked["cursor"] is None
+    assert all(seen[0]["id"] in ids for ids in found)
+
+
 class Expanding(FullViewSet):
     db_model = File
     pydantic_model = FileWithOwner

@@ -15,6 +15,7 @@ from sqlalchemy.orm import (
     mapped_column,
     with_loader_criteria,
 )
+from sqlalchemy.types import TypeEngine
 
 INCLUDE_DELETED = "include_deleted"
 """The execution option of a query that wants rows that were soft-deleted, too."""
@@ -36,6 +37,14 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     def python_type(self) -> type[dt.datetime]:
         """Return the type of the values, which a cursor writes as text."""
         return dt.datetime
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return what writes the time, by which SQLite must be able to compare."""
+        if dialect.name != "sqlite":
+            return super().load_dialect_impl(dialect)
+        from accel_db._sqlite_times import Moment
+
+        return dialect.type_descriptor(Moment())  # type: ignore[no-untyped-call]  # its base
 
     def process_bind_param(
         self, value: dt.datetime | None, dialect: Dialect

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, DateTime, Select, Time
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from accel_db._errors import InvalidCursor, InvalidPayload, InvalidValue
+from accel_db._mixins import UtcDateTime
 from accel_db._values import coerce, python_type
 
 M = TypeVar("M")
 _LONGEST_CURSOR = 4096
+_SECONDS = ((DateTime, len("2026-11-24 12:00:0")), (Time, len("12:00:0")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +72,15 @@ class _Order:
     attribute: str
     descending: bool
 
+    @property
+    def compared(self) -> ColumnElement[Any]:
+        """The column, as a value that was read from it can be compared with it."""
+        return _Padded(self.column) if _seconds(self.column.type) else self.column
+
     def clauses(self) -> list[ColumnElement[Any]]:
         """Order by NULL first: databases disagree on where it belongs."""
         direction = sa.desc if self.descending else sa.asc
-        clauses: list[ColumnElement[Any]] = [direction(self.column)]
+        clauses: list[ColumnElement[Any]] = [direction(self.compared)]
         if self.column.nullable:
             clauses.insert(0, direction(self.column.is_not(None)))
         return clauses
@@ -82,14 +92,49 @@ class _Order:
         # As a value: SQLAlchemy compares no column with the constants True and False.
         known = sa.literal(value, self.column.type)
         if not self.descending:
-            return self.column > known  # type: ignore[no-any-return]
-        below: ColumnElement[bool] = self.column < known
+            return self.compared > known
+        below = self.compared < known
         return sa.or_(below, self.column.is_(None)) if self.column.nullable else below
 
     def same(self, value: Any) -> ColumnElement[bool]:
         if value is None:
             return self.column.is_(None)  # type: ignore[no-any-return]
-        return self.column == value  # type: ignore[no-any-return]
+        return self.compared == sa.literal(value, self.column.type)
+
+
+class _Padded(FunctionElement[Any]):
+    """A time with all digits of its fraction, by which SQLite compares.
+
+    SQLAlchemy writes six of them, and `server_default=func.now()` none.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(_Padded)
+def _as_it_is(element: Any, compiler: Any, **kwargs: Any) -> str:
+    text: str = compiler.process(element.clauses, **kwargs)
+    return text
+
+
+@compiles(_Padded, "sqlite")
+def _with_fraction(element: Any, compiler: Any, **kwargs: Any) -> str:
+    text = _as_it_is(element, compiler, **kwargs)
+    return f"({text} || substr('.000000', length({text}) - {_seconds(element.type)}))"
+
+
+def _seconds(column_type: TypeEngine[Any]) -> int:
+    """Return where the fraction may be missing in a text of *column_type*; else 0."""
+    # A moment has one text there, so that an index on the column serves the order.
+    if isinstance(column_type, UtcDateTime):
+        return 0
+    if isinstance(column_type, TypeDecorator):
+        column_type = column_type.impl_instance
+    return next((n for kind, n in _SECONDS if isinstance(column_type, kind)), 0)
 
 
 def cursor_page(
