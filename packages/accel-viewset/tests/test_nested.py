@@ -1,6 +1,7 @@
 """What a client may write around a row, by the nested schemas of a view set."""
 
 import datetime as dt
+import uuid
 
 import pytest
 from pydantic import BaseModel
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 from accel_db import OrmAsync
 from accel_viewset import FullViewSet, Permission
 
-from .models import Book, Chapter, Writer, db as manager
+from .models import Book, Chapter, File, User, Writer, db as manager
 
 pytestmark = pytest.mark.anyio
 
@@ -85,6 +86,38 @@ async def test_child_without_a_key_is_created(db, serve):
     assert first["book_id"] == 1
     assert [c["text"] for c in changed.json()["chapters"]] == ["b", "c"]
     assert changed.json()["chapters"][0]["id"] == first["id"]
+
+
+async def test_keys_of_rows_beyond_the_parent_take_nothing(db, serve, add):
+    class FileIn(BaseModel):
+        uid: uuid.UUID
+        filename: str
+
+    class UserOut(BaseModel):
+        id: int
+        email: str
+        files: list[FileIn] = []
+
+    class Users(FullViewSet):
+        db_model = User
+        pydantic_model = UserOut
+        deep_schema = True
+
+    owner = await add(User(email="o@b", files=[File(filename="hers")]))
+    ann = await add(User(email="a@b"))
+    nobodys = await add(File(filename="nobody's"))
+    async with serve(Users) as web:
+        answers = [
+            await web.patch(
+                f"/x/{ann.id}",
+                json={"files": [{"uid": str(file.uid), "filename": "mine"}]},
+            )
+            for file in (*owner.files, nobodys)
+        ]
+        files = (await web.get(f"/x/{owner.id}")).json()["files"]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert [file["filename"] for file in files] == ["hers"]
 
 
 async def test_nested_row_takes_no_column_of_the_server(db, serve):

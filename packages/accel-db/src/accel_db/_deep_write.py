@@ -1,6 +1,6 @@
 """Nested data, written to related rows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -211,14 +211,12 @@ class _Writer:
         found = self._find(node.mapper, node.key)
         if found is not None:
             return found
+        if not _takes_key(node):
+            name = node.mapper.class_.__name__
+            raise UnknownReference(node.path, name, _shown(node.key))
         return self._create_with_key(node, node.key)
 
     def _create_with_key(self, node: Node, key: tuple[Any, ...]) -> Any:
-        """Create the row *key*, if a client may choose keys: the database does not."""
-        table: Any = node.mapper.base_mapper.local_table
-        if node.is_link or table.autoincrement_column is not None:
-            name = node.mapper.class_.__name__
-            raise UnknownReference(node.path, name, _shown(key))
         created = self.create(node)
         self._known[node.mapper.base_mapper, key] = created
         return created
@@ -258,7 +256,7 @@ class _Writer:
             if child is not None:
                 self.update(node, child)
             else:
-                new.append(self._new_child(r, node))
+                new.append(self._new_child(node))
         _replace(instance, r, [], new)
 
     def _remove(
@@ -277,18 +275,22 @@ class _Writer:
         # Before new rows take the unique values of the old ones.
         self._session.flush()
 
-    def _new_child(self, r: RelationshipProperty[Any], node: Node) -> Any:
+    def _new_child(self, node: Node) -> Any:
         if node.instance is not None or node.key is None:
             return self.create(node)
-        found = self._find(node.mapper, node.key)
-        if found is None:
-            return self._create_with_key(node, node.key)
-        if any(getattr(found, name) is not None for name in _remote_names(r)):
+        # Also a row of no parent: whoever may change this one need not know of others,
+        # not even whether they exist.
+        known = self._find(node.mapper, node.key) is not None
+        if known or not _takes_key(node):
             name = node.mapper.class_.__name__
             raise ForeignChild(node.path, name, _shown(node.key))
-        # It belongs to nobody yet.
-        self.update(node, found)
-        return found
+        return self._create_with_key(node, node.key)
+
+
+def _takes_key(node: Node) -> bool:
+    """Tell whether a client may choose the key of a new row: the database does not."""
+    table: Any = node.mapper.base_mapper.local_table
+    return not node.is_link and table.autoincrement_column is None
 
 
 def _match(
@@ -344,10 +346,6 @@ def _cannot_live_alone(r: RelationshipProperty[Any]) -> bool:
         r.cascade.delete_orphan
         or any(column.primary_key or not column.nullable for column in r.remote_side)
     )
-
-
-def _remote_names(r: RelationshipProperty[Any]) -> Iterable[str]:
-    return (r.mapper.get_property_by_column(column).key for column in r.remote_side)
 
 
 def _current(instance: Any, r: RelationshipProperty[Any]) -> list[Any]:

@@ -120,13 +120,13 @@ class UnknownReference(InvalidPayload):
 
 
 class ForeignChild(InvalidPayload):
-    """Raised when a payload claims a child that belongs to another parent."""
+    """Raised when a payload claims a child that its parent does not have."""
 
     def __init__(self, path: str, model: str, key: object) -> None:
         super().__init__(
             path,
-            f"{model} {key!r} belongs to another parent; move it by updating its "
-            "foreign key",
+            f"{model} {key!r} is no row of its parent; leave the key out for a new "
+            "one, or move one by updating its foreign key",
         )
         self.key = key
 
