@@ -39,7 +39,7 @@ from accel_db import (
     UnsafeStatement,
 )
 
-from .models import Account, Author, Document, File, Order, OrderLine, Post
+from .models import Account, Author, Document, File, Order, OrderLine, Parcel, Post
 
 pytestmark = pytest.mark.anyio
 
@@ -486,6 +486,12 @@ async def test_upsert_refuses_a_row_that_is_named_twice(aorm):
 
     with pytest.raises(InvalidPayload, match=r"Author\[1\].*\[0\] is, by name"):
         await aorm.upsert(Author, rows, on=["name"])
+
+
+@pytest.mark.parametrize("meta", [{"a": 1}, ["a"]])
+async def test_upsert_refuses_a_key_that_is_a_list_or_an_object(aorm, meta):
+    with pytest.raises(InvalidPayload, match=r"Parcel\[0\].* names no row, by meta"):
+        await aorm.upsert(Parcel, [{"meta": meta}], on=["meta"])
 
 
 async def test_upsert_by_primary_key(aorm):

@@ -92,11 +92,20 @@ def _given_keys(
     for position, row in enumerate(values):
         key = tuple(row.get(name) for name in names)
         # Rows whose keys the database makes, or whose keys are NULL, never collide.
-        if None not in key and found.setdefault(key, position) != position:
+        if None in key:
+            continue
+        path = f"{mapper.class_.__name__}[{position}]"
+        try:
+            first = found.setdefault(key, position)
+        except TypeError:
+            # Such as JSON, in which a client may send anything.
+            reason = f"a list or an object names no row, by {', '.join(names)}"
+            raise InvalidPayload(path, reason) from None
+        if first != position:
             raise InvalidPayload(
-                f"{mapper.class_.__name__}[{position}]",
-                f"it is the row that [{found[key]}] is, by {', '.join(names)}; name "
-                "each row once",
+                path,
+                f"it is the row that [{first}] is, by {', '.join(names)}; name each "
+                "row once",
             )
     return list(found)
 
