@@ -204,7 +204,7 @@ def test_no_repr_tells_a_secret(panel):
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(sqlite, build):
-    store = build(models=[])[1]._sessions._store
+    store = build(models=[])[1].store
     old = Visitor(build(models=[], store=store)[0])
     old.log_in()
     app = Flask(__name__)

@@ -6,14 +6,18 @@ import subprocess
 import sys
 
 import pytest
-from fastapi import FastAPI
+import redis
+from fastapi import Depends, FastAPI
 from sqlalchemy import make_url, text
 
-from accel_auth import BaseAuthJWT
-from accel_cache import Cache
+from accel_admin import mount_admin
+from accel_auth import BaseAuthJWT, RedisStore
+from accel_cache import Cache, cache_for
+from accel_cache.testing import valkey_server
 from accel_db import MainDatabaseManager
 from accel_db.testing import postgres_server
-from accel_pattern import base_pattern
+from accel_integration import EndpointsDeclaration, IntegrationHTTP
+from accel_pattern import HTTPException403, base_pattern
 from accel_pattern._check import Subject, findings
 from accel_pattern._cli import main
 from accel_pattern._new import copy_template
@@ -76,6 +80,81 @@ def test_sessions_of_each_worker_are_found():
 
     assert codes(app, workers=1) == []
     assert codes(app, workers=4) == ["memory-sessions"]
+
+
+@pytest.fixture
+def panelled():
+    """Make an application with a panel, whose logins live in a store."""
+    manager = MainDatabaseManager("sqlite://", name="panelled")
+
+    def make(store=None):
+        app = base_pattern(FastAPI(), **GOOD, database_manager=manager)
+        login = (GOOD["secret_key"], "a fine password", "admin")
+        mount_admin(app, *login, [], manager, store=store)
+        return app
+
+    yield make
+    manager.dispose()
+
+
+def test_panel_of_each_worker_is_found(panelled):
+    assert codes(panelled(), workers=1) == []
+    assert codes(panelled(), workers=4) == ["memory-panel"]
+
+
+class Weather(EndpointsDeclaration):
+    integration = IntegrationHTTP("weather", "Tells the weather.")
+
+
+def only_staff():
+    raise HTTPException403
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [(True, ["docintegration"]), (only_staff, []), (False, [])],
+)
+def test_page_of_integrations_that_everybody_may_read_is_found(shown, expected):
+    weather = Weather(base_url="https://weather.example")
+
+    app = base_pattern(
+        FastAPI(), **GOOD, useintegration=[weather], docintegration=shown
+    )
+
+    assert codes(app) == expected
+
+
+def test_guard_of_the_whole_application_guards_the_page_of_integrations():
+    weather = Weather(base_url="https://weather.example")
+    app = FastAPI(dependencies=[Depends(only_staff)])
+
+    assert codes(base_pattern(app, **GOOD, useintegration=[weather])) == []
+
+
+def test_redis_that_is_away_is_found_once_for_each_part(panelled):
+    url = "redis://me:hunter2@127.0.0.1:1"
+    client = redis.asyncio.from_url(url)
+
+    class Auth(BaseAuthJWT):
+        store = RedisStore(client)
+
+        def check_auth(username, password):
+            return False
+
+    app = panelled(redis.from_url(url))
+    app.state.CACHES = (cache_for(client),) * 2
+    Auth.mount_auth(app)
+
+    found = findings(Subject(app, workers=4))
+
+    assert [finding.code for finding in found] == ["redis"] * 3
+    for finding, part in zip(
+        found, ("cache", "authentication", "admin panel"), strict=True
+    ):
+        assert finding.message.startswith(f"The {part} does not reach its store: ")
+        assert "hunter2" not in finding.message
+    # The others have a budget, which a busy machine may exceed before it is refused.
+    assert "127.0.0.1:1" in found[-1].message
 
 
 def test_more_connections_than_the_database_allows_are_found():
@@ -143,8 +222,7 @@ class TestOnTheTemplate:
     def accel(self, tmp_path):
         """Run a command in a copy of the template, with settings for production."""
         copy_template(tmp_path)
-        env = {
-            **os.environ,
+        secrets = {
             "SECRET_KEY": GOOD["secret_key"],
             "ADMIN_PASSWORD": "a fine password",
         }
@@ -153,7 +231,7 @@ class TestOnTheTemplate:
             return subprocess.run(
                 [sys.executable, "-m", *command],
                 cwd=tmp_path,
-                env=env,
+                env=os.environ | secrets,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -170,6 +248,28 @@ class TestOnTheTemplate:
         assert [item["code"] for item in json.loads(pending.stdout)] == ["migrations"]
         assert pending.returncode == 1
         assert (done.returncode, done.stdout) == (0, "Nothing to regret.\n")
+
+    @pytest.mark.parametrize("url", ["", "shop.db", "postgresql//me:hunter2@db/shop"])
+    def test_address_of_no_database_is_told_by_the_name_of_its_variable(
+        self, accel, monkeypatch, url
+    ):
+        monkeypatch.setenv("DATABASE_URL", url)
+
+        done = accel("accel_pattern", "check")
+
+        assert done.returncode == 1
+        assert "DATABASE_URL is no address of a database" in done.stderr
+        assert "such as sqlite:///service.db" in done.stderr
+        assert "hunter2" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+    def test_redis_that_answers_is_nothing_to_regret(self, accel, monkeypatch):
+        accel("alembic", "upgrade", "head")
+        with valkey_server() as valkey:
+            monkeypatch.setenv("REDIS_URL", valkey.url)
+            done = accel("accel_pattern", "check", "--workers", "4")
+
+        assert (done.stdout, done.stderr) == ("Nothing to regret.\n", "")
 
     def test_routes_and_integrations_are_listed(self, accel):
         routes = accel("accel_pattern", "routes").stdout

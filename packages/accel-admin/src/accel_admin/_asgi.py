@@ -64,7 +64,7 @@ def mount_admin(  # noqa: PLR0913, PLR0917  # the seed's call, and options of th
         path=path,
         **options,
     )
-    app.router.routes.append(_route(_asgi(flask), panel.url))
+    app.router.routes.append(_route(_asgi(flask), panel))
     return panel
 
 
@@ -101,15 +101,17 @@ def _one_cookie(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     return [*others, (b"cookie", b"; ".join(cookies))] if cookies else others
 
 
-def _route(serve: _App, url: str) -> Any:
+def _route(serve: _App, admin: Panel) -> Any:
     from starlette.routing import BaseRoute, Match, NoMatchFound
 
     class AdminRoute(BaseRoute):
         """Hands the panel its requests, with their paths as they came."""
 
         # What lists the routes of an application looks for them.
-        path = url
+        path = admin.url
         name = "panel"
+        # What checks an application asks it where its sessions live.
+        panel = admin
 
         def matches(self, scope: _Scope) -> tuple[Match, _Scope]:
             if scope["type"] != "http" or not self._is_ours(scope):
@@ -118,7 +120,7 @@ def _route(serve: _App, url: str) -> Any:
 
         def _is_ours(self, scope: _Scope) -> bool:
             path = _below_root(scope)
-            if f"{path}/".startswith(f"{url}/"):
+            if f"{path}/".startswith(f"{admin.url}/"):
                 return True
             return path in _SHORT and not self._is_taken(scope)
 

@@ -17,6 +17,7 @@ from accel_admin._invalidation import Cache, Invalidation
 from accel_admin._login import BLUEPRINT, login_blueprint
 from accel_admin._permissions import Permissions, Roles
 from accel_admin._sessions import ServerSessions
+from accel_admin._stores import Store
 from accel_admin._throttle import LoginThrottle
 from accel_admin._views import ModelView
 
@@ -68,6 +69,11 @@ class Panel(Admin):  # type: ignore[misc]  # Flask-Admin is not typed
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} at {self.url}>"
+
+    @property
+    def store(self) -> Store:
+        """Where its sessions live."""
+        return self._sessions.store
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call *subscriber* with an `AuditEvent` for each login and each change.

@@ -72,7 +72,7 @@ class ServerSessions(SessionInterface):
         lifetime: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        self.store = store
         self._secret_key = secret_key.encode()
         self._path = path
         self._idle = idle
@@ -121,12 +121,12 @@ class ServerSessions(SessionInterface):
         return ServerSession(sid, data or {}, known=data is not None)
 
     def _load(self, sid: str) -> dict[str, Any] | None:
-        if (value := self._store.load(_key(sid))) is None:
+        if (value := self.store.load(_key(sid))) is None:
             return None
         data: dict[str, Any] = self._serializer.loads(value.decode())
         if self._clock() - data[_CREATED] < self._lifetime:
             return data
-        self._store.delete(_key(sid))
+        self.store.delete(_key(sid))
         return None
 
     def save_session(
@@ -139,11 +139,11 @@ class ServerSessions(SessionInterface):
         if not isinstance(session, ServerSession) or session.unavailable:
             return
         for sid in session.former:
-            self._store.delete(_key(sid))
+            self.store.delete(_key(sid))
         if session.keys() - _BOOKKEEPING:
             self._save(session)
         elif session.known:
-            self._store.delete(_key(session.sid))
+            self.store.delete(_key(session.sid))
         if session.keys() - _BOOKKEEPING or session.wanted:
             self._send(app, session, response)
 
@@ -159,7 +159,7 @@ class ServerSessions(SessionInterface):
         # The end of the lifetime may be nearer than the end of the idle time.
         ttl = max(min(self._idle, created + self._lifetime - now), 0.001)
         # A request that overlaps with a logout must not bring the session back.
-        self._store.save(_key(session.sid), value, ttl, create=not session.known)
+        self.store.save(_key(session.sid), value, ttl, create=not session.known)
 
     def _send(self, app: Flask, session: ServerSession, response: Response) -> None:
         response.vary.add("Cookie")

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
 from accel_auth import MemoryStore
 from accel_db import MainDatabaseManager, Unavailable
+from accel_pattern._docintegration import PATH
+from accel_pattern._reach import panels_of, silent_stores
 
 # What people leave in their settings; compared in lower case.
 DEFAULTS = ("changeme", "change_me", "secret", "your_secret_key", "password", "example")
@@ -97,6 +100,18 @@ def _cors(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def _docintegration(subject: Subject) -> Iterator[Finding]:
+    routes = [route for route in subject.app.routes if isinstance(route, APIRoute)]
+    for route in routes:
+        if route.path == PATH and not route.dependencies:
+            yield Finding(
+                "docintegration",
+                f"Everybody may read at {PATH} which systems the service calls.",
+                "Give `base_pattern(..., docintegration=...)` the dependency that "
+                "decides who may, or `False`.",
+            )
+
+
 def _memory_cache(subject: Subject) -> Iterator[Finding]:
     caches = getattr(subject.app.state, "CACHES", ())
     if subject.workers > 1 and any(not cache.is_shared for cache in caches):
@@ -115,6 +130,28 @@ def _memory_sessions(subject: Subject) -> Iterator[Finding]:
             f"{subject.workers} workers know sessions of their own: who logs out of one "
             "is let in by the others.",
             "Give the authentication `store=RedisStore(...)`.",
+        )
+
+
+def _memory_panel(subject: Subject) -> Iterator[Finding]:
+    from accel_admin import MemoryStore as PanelMemory
+
+    kept = [panel.store for panel in panels_of(subject.app)]
+    if subject.workers > 1 and any(isinstance(store, PanelMemory) for store in kept):
+        yield Finding(
+            "memory-panel",
+            f"{subject.workers} workers know logins of their own: the admin panel asks "
+            "for the password again and again.",
+            "Give the panel `store=redis.from_url(...)`, the synchronous client.",
+        )
+
+
+def _redis(subject: Subject) -> Iterator[Finding]:
+    for owner, why in silent_stores(subject.app):
+        yield Finding(
+            "redis",
+            f"The {owner} does not reach its store: {why}.",
+            "Start Redis, or mend REDIS_URL.",
         )
 
 
@@ -187,6 +224,7 @@ def _namesake(_subject: Subject) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(_secret, _debug, _dev_status, _cors),
-    *(_memory_cache, _memory_sessions, _connections, _migrations, _namesake),
+    *(_secret, _debug, _dev_status, _cors, _docintegration),
+    *(_memory_cache, _memory_sessions, _memory_panel, _redis),
+    *(_connections, _migrations, _namesake),
 )

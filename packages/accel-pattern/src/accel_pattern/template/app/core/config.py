@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 BASE_DIR_APP = Path(__file__).parent.parent
 BASE_DIR_PROJECT = BASE_DIR_APP.parent
@@ -14,7 +15,10 @@ class Settings(BaseSettings):
     """Everything that differs between one installation and another."""
 
     model_config = SettingsConfigDict(
-        env_file=BASE_DIR_PROJECT / ".env", extra="ignore"
+        env_file=BASE_DIR_PROJECT / ".env",
+        extra="ignore",
+        # What is refused may be a secret.
+        hide_input_in_errors=True,
     )
 
     database_url: SecretStr = SecretStr("sqlite:///service.db")
@@ -39,6 +43,19 @@ class Settings(BaseSettings):
 
     translate_url: str = "https://translate-pa.googleapis.com"
     translate_token: SecretStr = SecretStr("")
+
+    @field_validator("database_url")
+    @classmethod
+    def check_address(cls, url: SecretStr) -> SecretStr:
+        """Refuse what is no address, by the name that stands in `.env`."""
+        try:
+            make_url(url.get_secret_value())
+        except ArgumentError:
+            raise ValueError(
+                "DATABASE_URL is no address of a database. Name one, such as "
+                "sqlite:///service.db, or leave the line out for that."
+            ) from None
+        return url
 
 
 def beside(database_url: str) -> str:
