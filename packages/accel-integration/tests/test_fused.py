@@ -116,7 +116,7 @@ def logged(stack, script, opaque):
     return run.log, run.clock.sleeps
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(STACKS, SCRIPTS)
 def test_fused_and_layered_async_functions_do_the_same(stack, script):
     with warnings.catch_warnings():
@@ -127,7 +127,7 @@ def test_fused_and_layered_async_functions_do_the_same(stack, script):
     assert fused == layered
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STACKS, SCRIPTS)
 def test_fused_and_layered_sync_functions_do_the_same(stack, script):
     with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def test_fused_and_layered_sync_functions_do_the_same(stack, script):
     assert fused == layered
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STACKS, SCRIPTS)
 def test_sync_and_async_functions_are_treated_alike(stack, script):
     with warnings.catch_warnings():

@@ -151,7 +151,5 @@ class Stability(RuleBasedStateMachine):
             assert self.circuit.failures < THRESHOLD
 
 
-Stability.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None
-)
+Stability.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestStability = Stability.TestCase

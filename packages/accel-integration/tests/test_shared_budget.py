@@ -52,7 +52,6 @@ async def retries_of(call, times):
     most=st.sampled_from([1, 2.5, 5]),
 )
 @settings(
-    deadline=None,
     max_examples=50,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -138,7 +138,6 @@ class Twins:
 
 
 @settings(
-    deadline=None,
     max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -166,7 +165,6 @@ def test_lua_and_python_agree_on_circuits(valkey, steps, threshold, probes, rate
     waits=st.lists(st.sampled_from([0, 0, 0, 1, 999, 1_000, 7_000]), max_size=40),
 )
 @settings(
-    deadline=None,
     max_examples=50,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

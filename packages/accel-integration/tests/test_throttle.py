@@ -5,7 +5,7 @@ import contextlib
 import threading
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from accel_integration import MemoryStore, ThrottlingError, sp
 from accel_integration.testing import FakeClock
@@ -194,7 +194,6 @@ def test_threads_share_one_rate(throttling):
     assert len(call_count) == 50
 
 
-@settings(deadline=None)
 @given(
     rate=st.floats(0.1, 1000),
     burst=st.integers(1, 50),
