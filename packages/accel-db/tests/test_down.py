@@ -79,7 +79,7 @@ async def test_the_log_says_why_the_database_does_not_answer(caplog, postgres):
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
         'The database does not answer: database "nowhere" does not exist.',
-        "The database does not answer: InvalidCatalogNameError.",
+        'The database does not answer: database "nowhere" does not exist.',
         "The database does not answer: Connection refused.",
         "The database does not answer: ConnectionRefusedError.",
     ]
@@ -156,6 +156,29 @@ async def test_an_unreachable_server_is_unavailable():
 
     assert "geheim" not in str(caught.value)
     assert "cannot be reached (ConnectionRefusedError)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"database": "nowhere"}, 'database "nowhere" does not exist'),
+        ({"username": "stranger"}, 'role "stranger" does not exist'),
+    ],
+)
+async def test_what_the_settings_name_wrongly_is_unavailable(postgres, wrong, why):
+    url = make_url(postgres).set(password="geheim", **wrong)
+    manager = MainDatabaseManager(url, name=f"wrong {why}")
+
+    with pytest.raises(Unavailable) as awaited:
+        async with manager.asession() as session:
+            await OrmAsync(session).get_list(select(text("1")))
+    with pytest.raises(Unavailable) as caught, manager.session() as session:
+        Orm(session).get_list(select(text("1")))
+    await manager.adispose()
+
+    assert why in awaited.value.reason
+    assert why in caught.value.reason
+    assert "geheim" not in str(awaited.value) + str(caught.value)
 
 
 def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path):

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 import accel_pattern
 from accel_db import DatabaseError, MainDatabaseManager, NotFound
@@ -339,6 +339,22 @@ class TestRawSessions:
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         assert "refused" in caplog.text.lower()
+        assert "hunter2" not in caplog.text + response.text
+
+    def test_database_that_the_server_does_not_know(self, answer, caplog):
+        with postgres_server() as server:
+            url = make_url(server).set(password="hunter2", database="nowhere")
+            manager = MainDatabaseManager(url, name="unknown to its server")
+
+            async def raw():
+                async with manager.asession() as session:
+                    await session.scalar(text("SELECT 1"))
+
+            response = answer(raw, manager)
+
+        assert response.status_code == 503
+        assert 'database "nowhere" does not exist' in caplog.text
+        assert "nowhere" not in response.text
         assert "hunter2" not in caplog.text + response.text
 
     def test_pool_that_is_exhausted(self, answer, tmp_path):

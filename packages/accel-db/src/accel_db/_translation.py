@@ -34,8 +34,9 @@ from accel_db._errors import (
 UNNAMED = "value"
 """The path of a value whose column no driver names."""
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
-# No connection, no resources, or a server that starts or stops.
-_DOWN = ("08", "57P", "53")
+# No connection, no resources, a server that starts or stops, or one that does not know
+# whom or which database the settings name.
+_DOWN = ("08", "57P", "53", "28", "3D")
 _SQLITE_DOWN = ("unable to open database", "disk I/O error", "database or disk is full")
 _BAD_VALUES = ("22", "42804")
 # What types raise for values that they do not take, such as a time beyond the year 1.
@@ -165,6 +166,9 @@ def cause_of(exc: BaseException) -> str:
     if (orig := getattr(exc, "orig", None)) is not None:
         # SQLAlchemy's errors for asyncpg have its own as their cause.
         exc = orig.__cause__ or orig
+    if getattr(exc, "severity_en", None) == "FATAL":
+        # asyncpg leaves out the word by which psycopg shows that the server said it.
+        return str(exc).partition("\n")[0]
     if (said := _SAID.search(str(exc))) is not None:
         return said["server"] or said[0]
     return type(exc).__name__
