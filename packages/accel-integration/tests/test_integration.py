@@ -33,7 +33,7 @@ from accel_integration import (
     sp,
 )
 from accel_integration._describe import entries_of, state_of
-from accel_integration._integration import endpoint_of
+from accel_integration._endpoint import endpoint_of
 from accel_integration._openapi import openapi_of
 from accel_integration.testing import Fault, fault_server
 

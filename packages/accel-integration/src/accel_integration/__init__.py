@@ -17,8 +17,15 @@ if TYPE_CHECKING:
         called_by as called_by,
         time_left as time_left,
     )
+    from accel_integration._declaration import (
+        EndpointsDeclaration as EndpointsDeclaration,
+    )
     from accel_integration._docs_app import (
         docintegration as docintegration,
+    )
+    from accel_integration._endpoint import (
+        Endpoint as Endpoint,
+        endpoint_of as endpoint_of,
     )
     from accel_integration._errors import (
         BodySpentError as BodySpentError,
@@ -46,10 +53,7 @@ if TYPE_CHECKING:
         RetryScheduled as RetryScheduled,
     )
     from accel_integration._integration import (
-        Endpoint as Endpoint,
-        EndpointsDeclaration as EndpointsDeclaration,
         IntegrationHTTP as IntegrationHTTP,
-        endpoint_of as endpoint_of,
     )
     from accel_integration._masking import (
         Credentials as Credentials,
@@ -93,8 +97,8 @@ else:
         "CallTimedOut": "_events",
         "CircuitBreakerError": "_errors",
         "Credentials": "_masking",
-        "Endpoint": "_integration",
-        "EndpointsDeclaration": "_integration",
+        "Endpoint": "_endpoint",
+        "EndpointsDeclaration": "_declaration",
         "Event": "_events",
         "FallbackUsed": "_events",
         "HTTPMethod": "_api",
@@ -119,7 +123,7 @@ else:
         "ThrottlingError": "_errors",
         "called_by": "_context",
         "docintegration": "_docs_app",
-        "endpoint_of": "_integration",
+        "endpoint_of": "_endpoint",
         "export_otel": "_otel",
         "export_prometheus": "_prometheus",
         "generate_pydantic_models": "_py2dantic",

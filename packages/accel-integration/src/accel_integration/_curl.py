@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 
 from accel_integration._api import join_url
+from accel_integration._declaration import EndpointsDeclaration
 from accel_integration._describe import Entry
-from accel_integration._integration import Endpoint, EndpointsDeclaration
+from accel_integration._endpoint import Endpoint
 from accel_integration._masking import MASK, is_secret_name, mask_url, secrets_in
 
 __all__ = ["curl_of"]

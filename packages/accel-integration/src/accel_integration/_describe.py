@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from accel_integration._breaker import CircuitBreaker
-from accel_integration._integration import (
-    Endpoint,
-    EndpointsDeclaration,
-    IntegrationHTTP,
-)
+from accel_integration._declaration import EndpointsDeclaration
+from accel_integration._endpoint import Endpoint
+from accel_integration._integration import IntegrationHTTP
 from accel_integration._masking import mask_url, secrets_in
 from accel_integration._stats import EndpointStats
 

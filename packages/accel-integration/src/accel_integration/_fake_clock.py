@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from accel_integration._context import Clock
-from accel_integration._integration import endpoint_of
+from accel_integration._endpoint import endpoint_of
 from accel_integration._strategy import Plan, plan_of
 
 __all__ = ["FakeClock", "on_clock"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from accel_integration._integration import Endpoint, endpoint_of
+from accel_integration._endpoint import Endpoint, endpoint_of
 
 __all__ = [
     "Call",

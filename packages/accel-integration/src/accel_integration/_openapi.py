@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl
 
 from pydantic import PydanticUserError, TypeAdapter
 
+from accel_integration._alternatives import adapter_for
 from accel_integration._api import PLACEHOLDER
 from accel_integration._describe import Entry
-from accel_integration._integration import Endpoint
-from accel_integration._response import adapter_for
+from accel_integration._endpoint import Endpoint
 
 __all__ = ["Schemas", "openapi_of", "schemas_of"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from accel_integration._annotations import type_text
 from accel_integration._curl import curl_of
 from accel_integration._describe import Entry, integration_state
-from accel_integration._integration import Endpoint
+from accel_integration._endpoint import Endpoint
 from accel_integration._masking import MASK, is_secret_name
 from accel_integration._openapi import Schemas, schemas_of
 

@@ -15,8 +15,8 @@ import httpx
 from accel_integration._api import ApiHTTP
 from accel_integration._cassette import Cassette
 from accel_integration._context import Clock, Scope, time_left
+from accel_integration._endpoint import Endpoint, interceptors
 from accel_integration._fake_clock import FakeClock, on_clock
-from accel_integration._integration import Endpoint, interceptors
 from accel_integration._mocks import (
     Call,
     Delayed,

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from accel_integration._context import EXCHANGE
 from accel_integration._errors import BodySpentError
-from accel_integration._response import Place
+from accel_integration._place import Place
 
 __all__ = ["BODIES", "Bodies", "whole_at_every_attempt"]
 

@@ -1,241 +1,34 @@
 """Responses: what an endpoint declares to return, and making that of what came."""
 
-import functools
-import json
-import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    PydanticSchemaGenerationError,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import ValidationError
 
+from accel_integration._alternatives import Alternative, Fit, fit_of
 from accel_integration._annotations import members_of
 from accel_integration._context import Exchange
 from accel_integration._errors import (
     ResponseError,
     ResponseStatusError,
     ResponseValidationError,
-    is_refused_by_client,
 )
-from accel_integration._masking import (
-    is_secret_name,
-    mask_text,
-    mask_url,
-    one_line,
-    secrets_in,
-)
+from accel_integration._masking import mask_text, one_line, secrets_in
 from accel_integration._outcome import parse_retry_after
-
-__all__ = [
-    "Alternative",
-    "Place",
-    "Received",
-    "ResponseSchema",
-    "adapter_for",
-    "readable",
-]
-
-STATUS_NAME = re.compile(r"^http_?([1-5]\d\d)(?!\d)", re.IGNORECASE)
-FIRST_ERROR_STATUS = 400
-KILOBYTE = 1024
-ILLEGAL_HEADER = (
-    "Illegal header: it has a line break, a space at its end, or another character that "
-    "no header may have. It is not shown, since it may be a secret: look for a secret "
-    "with a line break at its end, and strip it."
+from accel_integration._place import Place, secrets_sent
+from accel_integration._received import (
+    FIRST_ERROR_STATUS,
+    Received,
+    flaw_of,
+    is_response,
+    text_of,
 )
+
+__all__ = ["ResponseSchema"]
+
+KILOBYTE = 1024
 SHOWN_ERRORS = 5
 # What the body of a response is, and what a method hands on without having looked at it.
 BODY_TYPES: frozenset[type] = frozenset({str, bytes, list, dict, type(None)})
-
-
-def adapter_for(annotation: Any) -> TypeAdapter[Any]:
-    """Return what validates *annotation*; unknown classes are checked by instance."""
-    try:
-        return TypeAdapter(annotation)
-    except PydanticSchemaGenerationError:
-        lenient = ConfigDict(arbitrary_types_allowed=True)
-        return TypeAdapter(annotation, config=lenient)
-
-
-# What comes of reading a body that is no JSON, or none that anybody could mean.
-# A number of more digits than Python reads is only a ValueError.
-UNREADABLE = (ValueError, RecursionError)
-
-
-class Fit(NamedTuple):
-    """How well data fits a schema: more keys known, fewer unknown is better."""
-
-    known: int
-    unknown: int
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        return self.known, -self.unknown
-
-
-def fit_of(value: object, data: object) -> Fit:
-    """Return how well *data* fits what was made of it."""
-    if isinstance(value, BaseModel) and isinstance(data, dict):
-        return _fit_of_model(value, data)
-    if isinstance(value, list) and isinstance(data, list):
-        fits = [fit_of(item, raw) for item, raw in zip(value, data, strict=False)]
-        return Fit(sum(f.known for f in fits), sum(f.unknown for f in fits))
-    return Fit(0, 0)
-
-
-def _fit_of_model(model: BaseModel, data: dict[Any, Any]) -> Fit:
-    known, unknown = 0, len(data)
-    # Only what was in the data counts: defaults fit everything.
-    for name in model.model_fields_set & type(model).model_fields.keys():
-        inner = fit_of(getattr(model, name), data.get(name))
-        known += 1 + inner.known
-        unknown += inner.unknown - 1
-    return Fit(known, max(0, unknown))
-
-
-class Alternative:
-    """One member of the declared union.
-
-    Its *status* comes from its name, or from that of its items: `http400` is 400.
-    """
-
-    def __init__(self, annotation: Any) -> None:
-        self.annotation = annotation
-        self.adapter = adapter_for(annotation)
-        items = get_args(annotation) if get_origin(annotation) is list else ()
-        kind = items[0] if items else annotation
-        match = STATUS_NAME.match(getattr(kind, "__name__", ""))
-        self.status = int(match[1]) if match else None
-        self.takes_all = annotation in (Any, object)
-
-
-class Received(NamedTuple):
-    """What an endpoint returned, and what is known of the response behind it."""
-
-    data: Any
-    status: int | None
-    retry_after: str | None
-    # Whether the method made it itself, whatever the response was.
-    is_made: bool = False
-    # Why the body could not be read.
-    flaw: str | None = None
-
-    @classmethod
-    def of_response(cls, response: Any, wanted: Any = None) -> "Received":
-        """Read *response*, of whose body nothing but a *wanted* type is declared."""
-        flaw = None
-        # Not every body is what its content type says.
-        try:
-            data = read_body(response, wanted)
-        except (ValueError, RecursionError) as exc:
-            data, flaw = text_in(response), flaw_of(exc)
-        retry_after = response.headers.get("retry-after")
-        return cls(data, response.status_code, retry_after, flaw=flaw)
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the response has an error status."""
-        return self.status is not None and self.status >= FIRST_ERROR_STATUS
-
-    def text(self) -> str:
-        """Return the body, as far as it is known."""
-        if isinstance(self.data, str):
-            return self.data
-        if isinstance(self.data, bytes):
-            return self.data.decode(errors="replace")
-        try:
-            return json.dumps(self.data, default=_type_name, ensure_ascii=False)
-        except RecursionError:
-            return _type_name(self.data)
-
-
-def read_body(response: Any, wanted: Any) -> Any:
-    """Return what is in the body of *response*: JSON, unless bytes or text is *wanted*."""
-    if wanted is bytes:
-        return response.content
-    data = response.json() if response.content else None
-    # A text may look like JSON, such as a number.
-    if wanted is str and not isinstance(data, str):
-        kind = response.headers.get("content-type", "json")
-        return data if "json" in kind else text_in(response)
-    return data
-
-
-def text_in(response: Any) -> str:
-    """Return the body of *response*, whatever it says of its charset."""
-    try:
-        return str(response.text)
-    except Exception:  # noqa: BLE001 - it may name any codec, which may raise anything
-        return str(response.content, errors="replace")
-
-
-def text_of(exc: Exception) -> str | bytes | None:
-    """Return the JSON that could not be read, or None if *exc* is about nothing such."""
-    if isinstance(exc, json.JSONDecodeError):
-        return exc.doc
-    frame, traceback = None, exc.__traceback__
-    while traceback is not None:
-        frame, traceback = traceback.tb_frame, traceback.tb_next
-    # Elsewhere, these may well be mistakes of ours.
-    home = "" if frame is None else frame.f_globals.get("__name__", "")
-    if frame is None or home.partition(".")[0] != "json":
-        return None
-    if isinstance(exc, UnicodeDecodeError):
-        return exc.object
-    return str(frame.f_locals.get("s", ""))
-
-
-def flaw_of(exc: Exception) -> str:
-    """Say why a body could not be read, without any of it."""
-    if isinstance(exc, RecursionError):
-        return "the answer is nested too deeply"
-    reason = exc.msg if isinstance(exc, json.JSONDecodeError) else type(exc).__name__
-    return f"the answer is no JSON ({reason})"
-
-
-def is_response(value: object) -> bool:
-    """Tell whether *value* has the shape of a response of httpx."""
-    has_status = isinstance(getattr(value, "status_code", None), int)
-    return has_status and hasattr(value, "content") and hasattr(value, "headers")
-
-
-def _type_name(value: object) -> str:
-    return f"<{type(value).__name__}>"
-
-
-def secrets_sent(exchange: Exchange) -> list[str]:
-    """Return what was sent in headers that seem secret, such as a password in Base64."""
-    headers = exchange.request.headers.items() if exchange.request else ()
-    values = [value for name, value in headers if is_secret_name(name)]
-    return [*values, *(value.rpartition(" ")[2] for value in values)]
-
-
-class Place:
-    """Where an answer comes from; it is masked only when an error tells of it."""
-
-    __slots__ = ("credentials", "full_url", "last_read", "name")
-
-    def __init__(self, name: str, full_url: str, credentials: Any) -> None:
-        self.name = name
-        self.full_url = full_url
-        self.credentials = credentials
-        # The last response that was read, so that none is read twice in a call.
-        self.last_read: tuple[Any, Received] | None = None
-
-    @property
-    def secrets(self) -> list[str]:
-        """The secrets that must not show."""
-        return secrets_in(self.credentials)
-
-    @property
-    def url(self) -> str:
-        """The URL without secrets."""
-        return mask_url(self.full_url, self.secrets)
 
 
 class ResponseSchema:
@@ -422,56 +215,3 @@ class ResponseSchema:
             # Names of fields are the other side's, too.
             errors=[one_line(mask_text(error, secrets)) for error in errors],
         )
-
-
-def conceal(exc: Exception) -> None:
-    """Let *exc* not show the value of a header, which may be a secret with a line break.
-
-    Many a file with a secret ends in one.
-    """
-    if type(exc).__name__ == "LocalProtocolError" and is_refused_by_client(exc):
-        exc.args = (ILLEGAL_HEADER,)
-        # The libraries below the client show it, too.
-        exc.__cause__ = None
-
-
-def readable(
-    func: Callable[..., Any],
-    judge: Callable[[Exception], ResponseError | None],
-    check: Callable[[Any], None],
-    *,
-    is_async: bool,
-) -> Callable[..., Any]:
-    """Return *func*, raising what *judge* says of a body that it could not read.
-
-    A response that it returns is shown to *check*. Strategies around it see what both
-    raise, and nothing of how the body was read.
-    """
-
-    @functools.wraps(func)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            answer = func(*args, **kwargs)
-        except Exception as exc:
-            conceal(exc)
-            if not isinstance(exc, UNREADABLE) or (error := judge(exc)) is None:
-                raise
-            raise error from exc
-        if hasattr(answer, "status_code"):
-            check(answer)
-        return answer
-
-    @functools.wraps(func)
-    async def acall(*args: Any, **kwargs: Any) -> Any:
-        try:
-            answer = await func(*args, **kwargs)
-        except Exception as exc:
-            conceal(exc)
-            if not isinstance(exc, UNREADABLE) or (error := judge(exc)) is None:
-                raise
-            raise error from exc
-        if hasattr(answer, "status_code"):
-            check(answer)
-        return answer
-
-    return acall if is_async else call

@@ -6,7 +6,7 @@ from typing import Any
 
 from accel_integration._context import time_left
 from accel_integration._errors import ResponseIncompleteError
-from accel_integration._response import Place
+from accel_integration._place import Place
 
 __all__ = ["guard_body"]
 
