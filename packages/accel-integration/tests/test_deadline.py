@@ -483,7 +483,7 @@ def test_throttled_thread_does_not_wait_for_a_turn_after_its_deadline():
     started = time.monotonic()
     with pytest.raises(ThrottlingError):
         call()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 def test_thread_waits_for_a_place_until_its_deadline_only():

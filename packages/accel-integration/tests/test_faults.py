@@ -201,7 +201,7 @@ def test_sync_endpoints_end_in_time_too(fault, error):
             upstream.sync()
         upstream.close()
 
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 async def test_deadline_caps_every_phase_of_a_request():

@@ -360,9 +360,13 @@ async def test_a_success_anywhere_ends_the_row(store):
     assert breaker.state == "closed"
 
 
+# Where the server keeps the circuit called "api".
+CIRCUIT = "accel:{breaker:api:}"
+
+
 async def come_due(store):
     """Let the open circuit called "api" be as old as it has to be."""
-    await store._client.hset("accel:{breaker:api:}", "open_until", 1)
+    await store._client.hset(CIRCUIT, "open_until", 1)
 
 
 async def test_half_open_lets_exactly_the_probes_through(store):
@@ -1197,7 +1201,7 @@ async def test_killed_store_in_the_middle_and_its_return(
     assert before.count("ok") == 5
     assert during.count("ok") == passing
     assert all(isinstance(r, ThrottlingError) for r in during if r != "ok")
-    assert elapsed < 2
+    assert elapsed < 40 * 0.25
     assert after.count("ok") == 5
     assert f"they fail {fail} for 0.2 s" in caplog.text
 
@@ -1313,7 +1317,7 @@ def failing():
 def test_sync_circuit_opens_probes_and_closes(valkey):
     with redis.Redis(port=valkey) as client:
         store = RedisStore(client, refresh=0)
-        breaker = sp.CircuitBreaker(2, 0.3, key="api", store=store)
+        breaker = sp.CircuitBreaker(2, 60, key="api", store=store)
         bad, good, mistaken = breaker(failing), breaker(bool), breaker(int)
 
         for _ in range(2):
@@ -1321,7 +1325,7 @@ def test_sync_circuit_opens_probes_and_closes(valkey):
                 bad()
         with pytest.raises(CircuitBreakerError):
             good()
-        time.sleep(0.35)
+        client.hset(CIRCUIT, "open_until", 1)
         assert good() is False
         with pytest.raises(TypeError):
             mistaken(None)
