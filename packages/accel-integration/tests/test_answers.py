@@ -130,6 +130,22 @@ async def test_what_a_method_makes_of_an_error_itself_is_its_word(returns, made)
     assert await it.call() == made
 
 
+ENDLESS = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize("made", [{("a", 1): 2}, {b"a": 1}, ENDLESS])
+async def test_what_a_method_makes_and_no_json_can_say_is_refused_as_usual(made):
+    async def make(api):
+        return made
+
+    it, _ = served(User, b"", 200, func=make)
+
+    with pytest.raises(ResponseValidationError, match="does not fit its schema") as c:
+        await it.call()
+    assert c.value.body == f"<{type(made).__name__}>"
+
+
 @pytest.mark.parametrize("returns", [Any, object])
 async def test_any_takes_errors_too(returns):
     it, _ = served(returns, b'{"a": 1}', 500)

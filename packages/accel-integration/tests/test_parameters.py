@@ -4,10 +4,11 @@ import math
 import re
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from accel_integration import sp
+from accel_integration import EndpointsDeclaration, IntegrationHTTP, sp
 
 NAN, INFINITY = math.nan, math.inf
 
@@ -70,7 +71,7 @@ def test_pauses_must_not_be_negative(strategy, name, value):
 @pytest.mark.parametrize(("strategy", "name"), TIMES + TIMES_OR_ZERO + SHARES)
 @pytest.mark.parametrize("value", ["5", True, [1]])
 def test_numbers_must_be_numbers(strategy, name, value):
-    with pytest.raises(TypeError, match=f'"{name}" must be a number or a timedelta: '):
+    with pytest.raises(TypeError, match=f'"{name}" must be a number'):
         make(strategy, **{name: value})
 
 
@@ -133,6 +134,87 @@ def test_shares_must_be_shares(strategy, name, value):
             lambda: sp.AdaptiveLimit(1, minimum=2),
             ValueError,
             "must be >= 1 and in this order",
+        ),
+        (
+            lambda: sp.Hedge(1, percentile="0.95"),
+            TypeError,
+            "\"percentile\" must be a number: '0.95'",
+        ),
+        (
+            lambda: sp.Chaos(error_rate=timedelta(1)),
+            TypeError,
+            '"error_rate" must be a number: ',
+        ),
+        (
+            lambda: sp.Chaos(error="down"),
+            TypeError,
+            "\"error\" must be an exception, or its class: 'down'",
+        ),
+        (
+            lambda: sp.Chaos(enabled="no"),
+            TypeError,
+            "\"enabled\" must be a bool or a function: 'no'",
+        ),
+        (
+            lambda: sp.RetryPattern(retry_if=True),
+            TypeError,
+            '"retry_if" must be a function: True',
+        ),
+        (
+            lambda: sp.RetryPattern(budget=0.2),
+            TypeError,
+            '"budget" must be an `sp.RetryBudget`: 0.2',
+        ),
+        (lambda: sp.RetryBudget(key=7), TypeError, '"key" must be a str: 7'),
+        (
+            lambda: sp.CircuitBreaker(statuses=b"5"),
+            TypeError,
+            '"statuses" must be a collection, such as {502, 503}: b',
+        ),
+        (
+            lambda: sp.Timeout(10**400),
+            ValueError,
+            '"seconds" must be > 0 and finite: 1000',
+        ),
+        (
+            lambda: IntegrationHTTP("it", strategies=sp.Timeout(5)),
+            TypeError,
+            '"strategies" must be a list, as in [sp.Timeout(5)]: <Timeout: ',
+        ),
+        (
+            lambda: IntegrationHTTP("it", strategies=[sp.Timeout]),
+            TypeError,
+            '"strategies" must be made, as in [sp.Timeout(5)]: <class ',
+        ),
+        (
+            lambda: IntegrationHTTP("it").endpoint("get", "/", strategies=[3]),
+            TypeError,
+            '"strategies" must be made, as in [sp.Timeout(5)]: 3',
+        ),
+        (
+            lambda: IntegrationHTTP("it", retry_budget=0.2),
+            TypeError,
+            '"retry_budget" must be an `sp.RetryBudget`: 0.2',
+        ),
+        (
+            lambda: IntegrationHTTP("it").endpoint("fetch", "/"),
+            ValueError,
+            "\"httpmethod\" must be one of 'GET', 'POST',",
+        ),
+        (
+            lambda: IntegrationHTTP("it").endpoint("get", "/")(partial(max, 1)),
+            TypeError,
+            "Cannot declare a partial as an endpoint: write a function that calls it",
+        ),
+        (
+            lambda: EndpointsDeclaration(None),
+            TypeError,
+            '"base_url" must be a str: NoneType',
+        ),
+        (
+            lambda: EndpointsDeclaration("http://it", client=5),
+            TypeError,
+            '"client" must be a client, or what returns one: 5',
         ),
         (lambda: sp.CircuitBreaker(key=3), TypeError, '"key" must be a str: 3'),
         (

@@ -805,6 +805,10 @@ def test_pipeline_calls_sync_functions():
     assert sp.pipeline(sp.Timeout(5), sp.Throttling(5)).call(divmod, 7, 2) == (3, 1)
 
 
+def test_pipeline_leaves_all_names_of_arguments_to_the_function():
+    assert sp.pipeline(sp.Timeout(5)).call(dict, func=1) == {"func": 1}
+
+
 # Fusing and order ----------------------------------------------------------------
 
 
@@ -931,14 +935,32 @@ def test_methods_of_builtins_are_decorated_too():
     assert upper("a") == "A"
 
 
-def test_generators_are_refused():
-    async def stream():
+async def stream():
+    yield 1
+
+
+def numbers():
+    yield 1
+
+
+class Stream:
+    """What gives a stream when it is called."""
+
+    def __call__(self):
         yield 1
 
+    async def slowly(self):
+        yield 1
+
+
+@pytest.mark.parametrize(
+    "func",
+    [stream, numbers, Stream(), Stream().slowly, functools.partial(Stream())],
+)
+@pytest.mark.parametrize("decorate", [sp.RetryPattern(), sp.pipeline().call])
+def test_generators_are_refused(decorate, func):
     with pytest.raises(TypeError, match="it is a generator"):
-        sp.RetryPattern()(stream)
-    with pytest.raises(TypeError, match="it is a generator"):
-        sp.pipeline(sp.RetryPattern()).call(stream)
+        decorate(func)
 
 
 @pytest.mark.parametrize("decorate", [sp.RetryPattern(), sp.pipeline().call])

@@ -4,7 +4,7 @@ import threading
 import time
 
 from accel_integration._context import Clock
-from accel_integration._parameters import not_negative
+from accel_integration._parameters import name_or_none, not_negative
 from accel_integration._scripts import WITHDRAW
 from accel_integration._steps import Steps
 from accel_integration._stores import Store, StoreDownError
@@ -46,6 +46,7 @@ class RetryBudget:
         if reserve < 1:
             msg = f'"reserve" must be >= 1, or no retry is ever allowed: {reserve!r}'
             raise ValueError(msg)
+        name_or_none("key", key)
         if store is not None and not key:
             msg = "A budget in a store needs a name there: give it a `key`."
             raise ValueError(msg)

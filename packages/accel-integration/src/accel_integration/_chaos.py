@@ -41,11 +41,16 @@ class Chaos(Strategy):
     ) -> None:
         super().__init__(clock)
         self.error_rate = share("error_rate", error_rate, may_be_zero=True)
-        self.error = error or ConnectionError(
-            "This failure was injected by `sp.Chaos`."
-        )
+        if error is None:
+            error = ConnectionError("This failure was injected by `sp.Chaos`.")
+        kind = error if isinstance(error, type) else type(error)
+        if not issubclass(kind, BaseException):
+            raise TypeError(f'"error" must be an exception, or its class: {error!r}')
+        self.error = error
         self.latency_rate = share("latency_rate", latency_rate, may_be_zero=True)
         self.latency = not_negative("latency", latency)
+        if not isinstance(enabled, bool | int | None) and not callable(enabled):
+            raise TypeError(f'"enabled" must be a bool or a function: {enabled!r}')
         synchronous("enabled", enabled)
         self.enabled = enabled
         self.rng = rng or RANDOM

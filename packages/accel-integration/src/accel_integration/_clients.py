@@ -46,6 +46,9 @@ class ClientPool:
     """
 
     def __init__(self, source: Any = None) -> None:
+        if not (source is None or callable(source) or hasattr(source, "request")):
+            msg = f'"client" must be a client, or what returns one: {source!r}'
+            raise TypeError(msg)
         self._source = source
         self._given = source is not None and not _is_factory(source)
         self._lock = threading.Lock()

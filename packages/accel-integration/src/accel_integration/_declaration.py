@@ -57,6 +57,9 @@ class EndpointsDeclaration(EndpointOwner):
     def __init__(
         self, base_url: str = "", credentials: Any = None, client: Any = None
     ) -> None:
+        if not isinstance(base_url, str):
+            msg = f'"base_url" must be a str: {type(base_url).__name__}'
+            raise TypeError(msg)
         if base_url and not base_url.startswith(("http://", "https://")):
             msg = (
                 f"base_url must begin with http:// or https://: {mask_url(base_url)!r}"

@@ -76,6 +76,12 @@ class Endpoint:
         docurl: str,
         caller: FrameType | None = None,
     ) -> None:
+        if not hasattr(func, "__qualname__"):
+            msg = (
+                f"Cannot declare a {type(func).__name__} as an endpoint: write a "
+                "function that calls it, and takes `api: ApiHTTP` first."
+            )
+            raise TypeError(msg)
         if "return" not in inspect.get_annotations(inspect.unwrap(func)):
             msg = (
                 f"Cannot declare {func.__qualname__!r} as an endpoint: it has no "

@@ -18,7 +18,7 @@ from accel_integration._context import (
     time_left,
 )
 from accel_integration._events import CallHedged, Hub
-from accel_integration._parameters import at_least, not_negative
+from accel_integration._parameters import at_least, not_negative, plain_number
 from accel_integration._retry import doubt_fallback
 from accel_integration._strategy import Strategy
 from accel_integration._threads import run_in_thread
@@ -58,7 +58,10 @@ class Hedge(Strategy):
         clock: Clock = time.monotonic,
     ) -> None:
         super().__init__(clock)
-        if percentile is not None and not 0 < percentile < 1:
+        if (
+            percentile is not None
+            and not 0 < plain_number("percentile", percentile) < 1
+        ):
             msg = f'"percentile" must be > 0 and < 1, as in 0.95: {percentile!r}'
             raise ValueError(msg)
         self.delay = not_negative("delay", delay)

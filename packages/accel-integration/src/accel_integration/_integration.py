@@ -9,8 +9,9 @@ from accel_integration._api import ApiHTTP, HTTPMethod
 from accel_integration._budget import RetryBudget
 from accel_integration._endpoint import Endpoint
 from accel_integration._events import Hub, Listener, Unsubscribe
+from accel_integration._parameters import one_of
 from accel_integration._request_extras import Auth, Headers, RequestExtras
-from accel_integration._strategy import Strategy
+from accel_integration._strategy import Strategy, checked
 
 __all__ = ["IntegrationHTTP"]
 
@@ -45,9 +46,12 @@ class IntegrationHTTP:
         auth: Auth | None = None,
         retry_budget: RetryBudget | None = None,
     ) -> None:
+        if not isinstance(retry_budget, RetryBudget | None):
+            msg = f'"retry_budget" must be an `sp.RetryBudget`: {retry_budget!r}'
+            raise TypeError(msg)
         self.name = name
         self.doc = doc
-        self.strategies = tuple(strategies)
+        self.strategies = checked(strategies)
         self.extras = RequestExtras((headers,), auth)
         self.retry_budget = retry_budget
         self._budgets: dict[str, RetryBudget] = {}
@@ -103,7 +107,8 @@ class IntegrationHTTP:
             ValueError: The function has no return annotation, or no ApiHTTP, or not
                 what the path names; or the path is no path.
         """
-        method = HTTPMethod(httpmethod.upper())
+        one_of([*map(str, HTTPMethod)], "httpmethod", method := str(httpmethod).upper())
+        around = None if strategies is None else checked(strategies)
         # Remembered for annotations that are text, and name what a function knows.
         frame = inspect.currentframe()
         caller = frame.f_back if frame else None
@@ -111,9 +116,11 @@ class IntegrationHTTP:
         def decorate(
             func: Callable[Concatenate[ApiHTTP, P], R],
         ) -> Callable[Concatenate[Any, P], R]:
-            endpoint = Endpoint(self, func, method, path, version, docurl, caller)
-            if strategies is not None:
-                endpoint.surround(strategies)
+            endpoint = Endpoint(
+                self, func, HTTPMethod(method), path, version, docurl, caller
+            )
+            if around is not None:
+                endpoint.surround(around)
             endpoint.extras = self.extras.changed(headers, auth)
             self.endpoints.append(endpoint)
             wrapper: Callable[Concatenate[Any, P], R] = endpoint.wrapper

@@ -26,7 +26,7 @@ LONGEST_DATE = 64
 
 def statuses_of(statuses: Collection[int]) -> frozenset[int]:
     """Return *statuses* as a set, after a look at them."""
-    if isinstance(statuses, str | int) or not isinstance(statuses, Collection):
+    if isinstance(statuses, str | bytes | int) or not isinstance(statuses, Collection):
         msg = f'"statuses" must be a collection, such as {{502, 503}}: {statuses!r}'
         raise TypeError(msg)
     if strange := [status for status in statuses if status not in STATUSES]:

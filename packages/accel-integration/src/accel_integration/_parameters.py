@@ -10,9 +10,11 @@ from accel_integration._context import Seconds, seconds_of
 __all__ = [
     "at_least",
     "exceptions",
+    "function_or_none",
     "name_or_none",
     "not_negative",
     "one_of",
+    "plain_number",
     "positive",
     "share",
     "synchronous",
@@ -44,9 +46,16 @@ def not_negative(name: str, value: Seconds) -> float:
     return number
 
 
+def plain_number(name: str, value: float) -> float:
+    """Return *value*, which must be a number and no time."""
+    if isinstance(value, timedelta):
+        raise TypeError(f'"{name}" must be a number: {value!r}')
+    return _number(name, value, "a number")
+
+
 def share(name: str, value: float, *, may_be_zero: bool = False) -> float:
     """Return *value*, which must be a share, such as 0.5 for one half."""
-    number = _number(name, value)
+    number = plain_number(name, value)
     if not 0 <= number <= 1 or not (number or may_be_zero):
         above = ">= 0" if may_be_zero else "> 0"
         raise ValueError(f'"{name}" must be {above} and <= 1: {value!r}')
@@ -66,6 +75,13 @@ def name_or_none(name: str, value: object) -> None:
         raise TypeError(f'"{name}" must be a str: {value!r}')
 
 
+def function_or_none(name: str, value: object) -> None:
+    """Refuse *value* if it is no sync function; None stands for none at all."""
+    if value is not None and not callable(value):
+        raise TypeError(f'"{name}" must be a function: {value!r}')
+    synchronous(name, value)
+
+
 def exceptions(name: str, value: object) -> None:
     """Refuse *value* unless it is an exception class, or a tuple of some."""
     classes = value if isinstance(value, tuple) else (value,)
@@ -82,8 +98,11 @@ def synchronous(name: str, value: object) -> None:
         raise TypeError(msg)
 
 
-def _number(name: str, value: Seconds) -> float:
+def _number(name: str, value: Seconds, kinds: str = "a number or a timedelta") -> float:
     # A text would become a number without a word, and True would be one second.
     if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
-        raise TypeError(f'"{name}" must be a number or a timedelta: {value!r}')
-    return seconds_of(value)
+        raise TypeError(f'"{name}" must be {kinds}: {value!r}')
+    try:
+        return seconds_of(value)
+    except OverflowError:  # A whole number may be longer than any float.
+        return math.inf

@@ -44,7 +44,7 @@ class Pipeline:
         steps = ", ".join(strategy.describe() for strategy in self.strategies)
         return f"<{type(self).__name__} {self.name!r}: {steps}>"
 
-    def call(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call *func* once under these strategies; await the result if it is async."""
         refuse_others(func)
         wants_await = is_async(func)

@@ -54,7 +54,8 @@ class Received(NamedTuple):
             return self.data.decode(errors="replace")
         try:
             return json.dumps(self.data, default=_type_name, ensure_ascii=False)
-        except RecursionError:
+        # What a method made itself may be no JSON, or contain itself.
+        except (RecursionError, TypeError, ValueError):
             return _type_name(self.data)
 
 

@@ -28,6 +28,7 @@ from accel_integration._outcome import (
 from accel_integration._parameters import (
     at_least,
     exceptions,
+    function_or_none,
     not_negative,
     one_of,
     synchronous,
@@ -121,9 +122,11 @@ class RetryPattern(Strategy):
         self.max_delay = not_negative("max_delay", max_delay)
         if on is not None and (isinstance(on, type) or not callable(on)):
             exceptions("on", on)
-        functions = {"on": on, "retry_if": retry_if, "backoff": backoff}
-        for name, function in functions.items():
-            synchronous(name, function)
+        synchronous("on", on)
+        synchronous("backoff", backoff)
+        function_or_none("retry_if", retry_if)
+        if not isinstance(budget, RetryBudget | None):
+            raise TypeError(f'"budget" must be an `sp.RetryBudget`: {budget!r}')
         self.on = on
         self.retry_if = retry_if
         self.statuses = statuses_of(statuses)

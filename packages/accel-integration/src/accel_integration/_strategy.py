@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from accel_integration._annotations import name_of_type
@@ -15,7 +15,15 @@ from accel_integration._events import Hub, Listener, Unsubscribe
 from accel_integration._parameters import name_or_none
 from accel_integration._weaver import Body, Weaver
 
-__all__ = ["RANDOM", "OrderWarning", "Plan", "StatefulStrategy", "Strategy", "plan_of"]
+__all__ = [
+    "RANDOM",
+    "OrderWarning",
+    "Plan",
+    "StatefulStrategy",
+    "Strategy",
+    "checked",
+    "plan_of",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -128,6 +136,19 @@ class StatefulStrategy(Strategy, Generic[S]):
         if scope not in self._states:
             self._states.setdefault(scope, self.new_state(scope, hub))
         return self._states[scope], hub
+
+
+def checked(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
+    """Return *strategies*, which must be several, as in `[sp.Timeout(5)]`."""
+    if isinstance(strategies, Strategy) or not isinstance(strategies, Iterable):
+        msg = f'"strategies" must be a list, as in [sp.Timeout(5)]: {strategies!r}'
+        raise TypeError(msg)
+    found = tuple(strategies)
+    for strategy in found:
+        if not isinstance(strategy, Strategy):
+            msg = f'"strategies" must be made, as in [sp.Timeout(5)]: {strategy!r}'
+            raise TypeError(msg)
+    return found
 
 
 def name_of(endpoint: str | Callable[..., Any]) -> str:
@@ -303,12 +324,21 @@ def refuse_others(func: Callable[..., Any]) -> None:
     if not callable(func):
         msg = f"Cannot decorate a {type(func).__name__}, which is no function."
         raise TypeError(msg)
-    if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
+    if is_generator(func):
         msg = (
             f"Cannot decorate {name_of(func)!r}: it is a generator, and its work "
             "happens after the call. Decorate what it calls instead."
         )
         raise TypeError(msg)
+
+
+def is_generator(func: Callable[..., Any]) -> bool:
+    """Tell whether calling *func* gives a stream, sync or async."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not (inspect.isroutine(func) or isinstance(func, type)):
+        func = getattr(func, "__call__", func)  # noqa: B004 - asked for its kind
+    return inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func)
 
 
 def warn_of_doubts(
