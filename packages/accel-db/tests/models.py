@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    REAL,
     CheckConstraint,
     Column,
     Enum,
@@ -253,3 +254,23 @@ class Moment(Base):
     )
     plain: Mapped[dt.datetime | None] = mapped_column(server_default=func.now())
     clock: Mapped[dt.time | None] = mapped_column(server_default=func.current_time())
+
+
+class Sample(Base):
+    """Has a column of each type that rows are ordered by."""
+
+    __tablename__ = "sample"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str | None]
+    count: Mapped[int | None]
+    day: Mapped[dt.date | None]
+    level: Mapped[Level | None]
+    moment: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    price: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
+    ratio: Mapped[float | None]
+    raw: Mapped[bytes | None]
+    ready: Mapped[bool | None]
+    single: Mapped[float | None] = mapped_column(REAL)
+    span: Mapped[dt.timedelta | None]
+    token: Mapped[uuid.UUID | None]

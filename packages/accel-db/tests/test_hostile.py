@@ -265,6 +265,25 @@ async def test_a_number_is_rounded_to_the_digits_of_its_column(aorm, price):
 
 @pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
 @pytest.mark.parametrize(
+    ("price", "kept"),
+    [
+        (Decimal("1.005"), "1.01"),
+        (Decimal("-1.005"), "-1.01"),
+        (Decimal("1.0049"), "1.00"),
+        (1.005, "1.01"),
+    ],
+)
+async def test_a_rounded_number_is_found_by_what_it_is(aorm, write, price, kept):
+    await aorm.create_item({"id": 1}, Parcel)
+
+    await write(aorm, {"price": price})
+
+    found = await aorm.get_list(select(Parcel).where(Parcel.price == Decimal(kept)))
+    assert [x.price for x in found] == [Decimal(kept)]
+
+
+@pytest.mark.parametrize("write", _WRITES.values(), ids=_WRITES)
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("code", "\ud800"),

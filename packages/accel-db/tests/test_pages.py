@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import datetime as dt
 import json
 
@@ -9,7 +10,7 @@ from sqlalchemy import insert, inspect, select, text
 from accel_db import InvalidCursor, InvalidPayload, Orm
 from accel_db._pages import cursor_page
 
-from .models import Author, File, Moment, OrderLine, Post, db as manager
+from .models import Author, File, Level, Moment, OrderLine, Post, Sample, db as manager
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +150,14 @@ def page_by_page(orm, query, *, size, most=50, **options):
     pytest.fail(f"no end after {most} pages")
 
 
+@contextlib.contextmanager
+def rollback(session):
+    """Undo what an example wrote."""
+    transaction = session.begin()
+    yield
+    transaction.rollback()
+
+
 NOON = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
 # Whole seconds, which SQLite's CURRENT_TIMESTAMP writes without a fraction.
 moments = st.sampled_from(
@@ -172,6 +181,7 @@ def insert_moments(session, rows):
 
 @settings(
     max_examples=30,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -222,6 +232,47 @@ async def test_a_default_of_the_database_is_found_by_what_was_read(aorm):
 
     assert made.utcoffset() == dt.timedelta(0)
     assert await aorm.get(select(Moment).where(Moment.made == made)) is not None
+
+
+SAMPLES = {
+    "code": st.text("aB é'", max_size=2),
+    "count": st.integers(-(2**31), 2**31 - 1),
+    "day": st.dates(),
+    "level": st.sampled_from(Level),
+    "moment": st.integers(-(10**15), 10**15).map(
+        lambda x: NOON + dt.timedelta(microseconds=x)
+    ),
+    "price": st.decimals(-100, 100, places=4),
+    "ratio": st.sampled_from([0.1, 1e300, float("inf"), -float("inf"), -0.0, 0.0]),
+    "raw": st.binary(max_size=2),
+    "ready": st.booleans(),
+    "single": st.sampled_from([0.1, 0.2, 1.5]),
+    "span": st.timedeltas(dt.timedelta(-9), dt.timedelta(9)),
+    "token": st.uuids(),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data(), size=st.integers(1, 2), down=st.booleans())
+def test_small_pages_are_the_parts_of_a_large_one(db, name, data, size, down):
+    values = data.draw(st.lists(st.none() | SAMPLES[name], min_size=2, max_size=4))
+    attribute = getattr(Sample, name)
+    order = [attribute.desc() if down else attribute]
+    with db.session() as session, rollback(session):
+        orm = Orm(session)
+        orm.bulk_create(Sample, [{name: value} for value in values])
+
+        pages = page_by_page(orm, select(Sample), size=size, order_by=order)
+        whole = orm.cursor_page(select(Sample), size=10, order_by=order).items
+
+        assert [row.id for row in pages] == [row.id for row in whole]
+        assert len(whole) == len(values)
 
 
 def test_an_index_serves_pages_by_time():

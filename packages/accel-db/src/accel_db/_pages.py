@@ -1,6 +1,7 @@
 """Pages of a list, by number or by cursor."""
 
 import base64
+import datetime as dt
 import decimal
 import enum
 import json
@@ -23,6 +24,7 @@ from accel_db._values import coerce, python_type
 
 M = TypeVar("M")
 _LONGEST_CURSOR = 4096
+_MICROSECOND = dt.timedelta(microseconds=1)
 _SECONDS = ((DateTime, len("2026-11-24 12:00:0")), (Time, len("12:00:0")))
 
 
@@ -89,8 +91,7 @@ class _Order:
         """Return the condition for rows beyond *value* in this column alone."""
         if value is None:
             return sa.false() if self.descending else self.column.is_not(None)
-        # As a value: SQLAlchemy compares no column with the constants True and False.
-        known = sa.literal(value, self.column.type)
+        known = self._known(value)
         if not self.descending:
             return self.compared > known
         below = self.compared < known
@@ -99,7 +100,15 @@ class _Order:
     def same(self, value: Any) -> ColumnElement[bool]:
         if value is None:
             return self.column.is_(None)  # type: ignore[no-any-return]
-        return self.compared == sa.literal(value, self.column.type)
+        return self.compared == self._known(value)
+
+    def _known(self, value: Any) -> ColumnElement[Any]:
+        # As a value: SQLAlchemy compares no column with the constants True and False.
+        known = sa.literal(value, self.column.type)
+        if not isinstance(self.column.type, sa.Float):
+            return known
+        # PostgreSQL compares a REAL as a double, of which it has not all digits.
+        return sa.cast(known, self.column.type)
 
 
 class _Padded(FunctionElement[Any]):
@@ -210,6 +219,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, dt.timedelta):
+        return value // _MICROSECOND
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
@@ -226,7 +237,14 @@ def _decode(cursor: str, orders: list[_Order]) -> list[Any]:
             raise InvalidCursor
         pairs = zip(orders, values, strict=True)
         return [_value(order, value) for order, value in pairs]
-    except (ValueError, TypeError, KeyError, RecursionError, InvalidValue):
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        InvalidValue,
+    ):
         raise InvalidCursor from None
 
 
@@ -242,6 +260,8 @@ def _value(order: _Order, value: Any) -> Any:
         return kind.__members__[str(value)]
     if kind is bytes:
         return bytes.fromhex(str(value))
+    if kind is dt.timedelta:
+        return int(value) * _MICROSECOND
     read = coerce(value, order.column.type, "cursor")
     if not _fits(read, kind):
         raise InvalidCursor

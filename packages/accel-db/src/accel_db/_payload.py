@@ -66,13 +66,15 @@ def column_value(mapper: Mapper[Any], name: str, value: Any, *, path: str) -> An
 
 
 def check_object(instance: Any) -> None:
-    """Refuse an object with a number that its column cannot hold, as data with one."""
+    """Treat a number that its column cannot hold as that of data: round or refuse it."""
     mapper = object_mapper(instance)
-    for name, value in instance.__dict__.items():
+    for name, value in list(instance.__dict__.items()):
         attribute = mapper.attrs.get(name)
         if isinstance(attribute, ColumnProperty):
             path = f"{mapper.class_.__name__}.{name}"
-            fitting(value, attribute.columns[0].type, path)
+            held = fitting(value, attribute.columns[0].type, path)
+            if held is not value:
+                setattr(instance, name, held)
 
 
 def _is_settable(mapper: Mapper[Any], name: str) -> bool:

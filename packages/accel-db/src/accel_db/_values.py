@@ -4,7 +4,7 @@ import datetime as dt
 import decimal
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -38,6 +38,8 @@ _READERS: dict[type[object], Callable[[str], object]] = {
 _LARGEST = 2**63 - 1
 # What a double can hold, which SQLite makes of every number with a fraction.
 _LARGEST_DOUBLE = decimal.Decimal("1e308")
+# More digits than a `Numeric` can have.
+_EXACT = decimal.Context(prec=2000, rounding=decimal.ROUND_HALF_UP)
 # PostgreSQL refuses to compare with what a column cannot hold, and then the whole
 # transaction is lost. BigInteger and SmallInteger are Integers, so they come first.
 _POSTGRES_BITS = ((BigInteger, 63), (SmallInteger, 15), (Integer, 31))
@@ -70,13 +72,31 @@ def key_part(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
 
 
 def fitting(value: Any, column_type: TypeEngine[Any], path: str) -> Any:
-    """Return *value* if a column of *column_type* holds it, on every database.
+    """Return *value* as a column of *column_type* holds it, on every database.
 
-    SQLite would round a `Numeric` to a double, and make Infinity of what is too large.
+    SQLite would make Infinity of a `Numeric` that is too large, and keep digits beyond
+    its scale: then neither a filter nor a cursor finds a row by what was read of it.
     """
     if not fits_number(value, column_type):
         raise InvalidValue(path, str(column_type))
-    return value
+    return _rounded(value, column_type)
+
+
+def _rounded(value: Any, column_type: TypeEngine[Any]) -> Any:
+    """Return *value* with the digits that its `Numeric` has, rounded as PostgreSQL does."""
+    if not isinstance(value, (float, decimal.Decimal)) or not _has_scale(column_type):
+        return value
+    number = decimal.Decimal(str(value))
+    step = decimal.Decimal(1).scaleb(-(column_type.scale or 0))
+    exact = number.quantize(step, context=_EXACT)
+    return value if exact == number else type(value)(exact)
+
+
+def _has_scale(column_type: TypeEngine[Any]) -> TypeGuard[Numeric[Any]]:
+    if not isinstance(column_type, Numeric) or isinstance(column_type, Float):
+        return False
+    # Without a precision, a database keeps every digit.
+    return column_type.precision is not None
 
 
 def fits_number(value: Any, column_type: TypeEngine[Any]) -> bool:
