@@ -183,6 +183,25 @@ async def test_nothing_hostile_or_secret_reaches_the_page(web, payments):
         assert secret not in page
 
 
+async def test_secret_in_a_path_is_shown_nowhere():
+    class Rates(EndpointsDeclaration):
+        integration = IntegrationHTTP("Rates")
+
+        @integration.endpoint("get", "/rates?api_key=hush-hush&base={base}&all=1")
+        async def rates(api: ApiHTTP, base: str) -> Any: ...
+
+    transport = httpx.ASGITransport(docintegration([Rates("https://rates.test")]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://it") as web:
+        page = (await web.get("/")).text
+        page += (await web.get("/state.json")).text
+        page += (await web.get("/openapi/rates.json")).text
+    page += repr([Rates.integration.docs, Rates.integration.endpoints])
+
+    assert "/rates?api_key=***&base={base}&all=1" in page
+    assert '"const": "1"' in page
+    assert "hush-hush" not in page
+
+
 async def test_nothing_comes_from_elsewhere_and_nothing_runs_inline(web):
     response = await web.get("/")
     policy = response.headers["content-security-policy"]
@@ -500,8 +519,9 @@ async def test_lifespan_is_answered():
 
 
 def test_what_is_no_declaration_is_refused():
-    with pytest.raises(TypeError, match="is not an `EndpointsDeclaration`"):
-        docintegration([int])
+    for what in ([int], 5):
+        with pytest.raises(TypeError, match="is not an `EndpointsDeclaration`"):
+            docintegration(what)
 
 
 # Command line --------------------------------------------------------------------

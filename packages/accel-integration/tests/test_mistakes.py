@@ -146,6 +146,7 @@ async def test_a_wrong_argument_is_a_mistake_for_patterns_around_too():
         ("/f/{x:path}", r"Write `\{name\}`, which is one segment"),
         ("/f/{}", r"Write `\{name\}`"),
         ("https://other.test/a", "Give its beginning to the declaration"),
+        ("https://u:pa55word@it/?a=1", r"path 'https://\*\*\*@it/\?a=1' is a URL"),
     ],
 )
 def test_path_that_means_something_else_is_refused(path, cure):

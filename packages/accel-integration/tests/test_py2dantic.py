@@ -1,6 +1,7 @@
 """Generated models can be imported, and accept what they were made from."""
 
 import datetime as dt
+import functools
 import uuid
 import warnings
 from decimal import Decimal
@@ -64,6 +65,8 @@ def roundtrip(data, **options):
 @example({"int": 1, "x": 2, "str": "a", "y": "b", "Any": None, "Field": 1, "a-": 1}, 1)
 @example({"RootModel": {"a": 1}, "RootModel_Rootmodel": {"b": 1}}, 3)
 @example({"": 1, "_": 2, "__": 3, "é": 4, "日": 5, "ª": 6}, 1)
+@example({"\ud800": {"x": 1}, "a": "\udfff", "b": ["\udfff", 1]}, 2)
+@example(functools.reduce(lambda inner, _: [inner], range(150), {"x": 1}), 2)
 @example({'a"b\\c\n': {"x": 1}, "print(1)": 1, "'''": 2}, 2)
 def test_models_accept_their_own_example(data, depth):
     _, dumped = roundtrip(data, depth=depth)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from urllib.parse import ParseResult, quote, urlparse
 
 from accel_integration._errors import RequestError
-from accel_integration._masking import Credentials, mask_url, secrets_in
+from accel_integration._masking import Credentials, mask_path, mask_url, secrets_in
 
 __all__ = [
     "PLACEHOLDER",
@@ -140,7 +140,8 @@ def check_path(path: str, owner: str) -> None:
             "one segment, or put several behind `api.url` yourself."
         )
     if why:
-        msg = f"Cannot declare {owner!r} as an endpoint: its path {path!r} {why}"
+        shown = mask_url(path) if ABSOLUTE.match(path) else mask_path(path)
+        msg = f"Cannot declare {owner!r} as an endpoint: its path {shown!r} {why}"
         raise ValueError(msg)
 
 

@@ -74,11 +74,13 @@ class Entry:
 
 def entries_of(integrations: Integrations) -> list[Entry]:
     """Return an entry for each of *integrations*, same names kept apart."""
-    if isinstance(integrations, EndpointsDeclaration | type):
-        integrations = [integrations]
+    items: Iterable[Any] = [integrations]
+    is_one = isinstance(integrations, EndpointsDeclaration | type)
+    if isinstance(integrations, Iterable) and not is_one:
+        items = integrations
     taken: set[str] = set()
     entries = []
-    for item in integrations:
+    for item in items:
         cls = item if isinstance(item, type) else type(item)
         if not issubclass(cls, EndpointsDeclaration):
             msg = f"{item!r} is not an `EndpointsDeclaration`, nor an instance of one."

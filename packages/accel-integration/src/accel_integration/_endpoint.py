@@ -22,6 +22,7 @@ from accel_integration._api import (
 from accel_integration._arguments import ArgumentSchema
 from accel_integration._context import EXCHANGE
 from accel_integration._errors import ResponseError
+from accel_integration._masking import mask_path
 from accel_integration._ongoing_call import OngoingCall
 from accel_integration._place import Place
 from accel_integration._readable import readable
@@ -109,7 +110,8 @@ class Endpoint:
         self.wrapper: Any = self._wrap()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.httpmethod} {self.path} {self.name!r}>"
+        path = mask_path(self.path)
+        return f"<{type(self).__name__} {self.httpmethod} {path} {self.name!r}>"
 
     def surround(self, strategies: Sequence[Strategy]) -> None:
         """Put *strategies* around what it was decorated with."""
@@ -217,7 +219,7 @@ class Endpoint:
             "name": self.name,
             "docstring": inspect.getdoc(self.func) or "",
             "annotations": {name: type_text(hint) for name, hint in hints.items()},
-            "path": self.path,
+            "path": mask_path(self.path),
             "httpmethod": str(self.httpmethod),
             "version": self.version,
             "docurl": self.docurl,

@@ -17,6 +17,7 @@ from urllib.parse import (
 __all__ = [
     "Credentials",
     "is_secret_name",
+    "mask_path",
     "mask_text",
     "mask_url",
     "one_line",
@@ -41,6 +42,10 @@ SECRET_NAME = re.compile(
     r"|sig(nature)?$|token",
     re.IGNORECASE,
 )
+
+
+# A parameter in a path as it is declared, but for those that are arguments.
+FIXED_PARAMETER = re.compile(r"([?&])([^=&]+)=([^&{]+)")
 
 
 def is_secret_name(name: str) -> bool:
@@ -104,6 +109,13 @@ def one_line(text: str) -> str:
     """Return *text* from outside as what a log shows in one line of bearable length."""
     shown = text if text.isprintable() else ascii(text)[1:-1]
     return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}..."
+
+
+def mask_path(path: str) -> str:
+    """Return *path* as it was declared, without the values of secret parameters."""
+    return FIXED_PARAMETER.sub(
+        lambda m: f"{m[1]}{m[2]}={MASK}" if is_secret_name(m[2]) else m[0], path
+    )
 
 
 def mask_url(url: str, secrets: Iterable[str] = ()) -> str:

@@ -12,6 +12,7 @@ from accel_integration._alternatives import adapter_for
 from accel_integration._api import PLACEHOLDER
 from accel_integration._describe import Entry
 from accel_integration._endpoint import Endpoint
+from accel_integration._masking import is_secret_name
 
 __all__ = ["Schemas", "openapi_of", "schemas_of"]
 
@@ -158,6 +159,8 @@ def query_parameters(endpoint: Endpoint, schemas: Schemas) -> list[dict[str, Any
     for key, value in parse_qsl(endpoint.path.partition("?")[2]):
         names = PLACEHOLDER.findall(value)
         schema: dict[str, Any] = {"const": value}
+        if is_secret_name(key):
+            schema = {"type": "string"}
         if names:
             whole = value == f"{{{names[0]}}}"
             argument = endpoint.parameters[names[0]]

@@ -11,7 +11,7 @@ from accel_integration._annotations import type_text
 from accel_integration._curl import curl_of
 from accel_integration._describe import Entry, integration_state
 from accel_integration._endpoint import Endpoint
-from accel_integration._masking import MASK, is_secret_name
+from accel_integration._masking import MASK, is_secret_name, mask_path
 from accel_integration._openapi import Schemas, schemas_of
 
 __all__ = ["Links", "asset", "render_page"]
@@ -199,7 +199,7 @@ class Section:
             f'<details class="endpoint" data-text="{esc(self.text_of(endpoint))}">'
             f'<summary><span class="method">{esc(endpoint.httpmethod)}</span>'
             f"<h3>{esc(endpoint.name)}</h3>"
-            f'<code class="path">{esc(endpoint.path)}</code>'
+            f'<code class="path">{esc(mask_path(endpoint.path))}</code>'
             f"{self.mark('span', 'badge', state['state'], key)}</summary>"
             f'<div class="body"><p class="doc">{prose(docs["docstring"])}</p>'
             f'<ul class="facts">{listed}</ul>'

@@ -40,6 +40,8 @@ FORMS: dict[type, re.Pattern[str]] = {
     uuid.UUID: re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII),
 }
 ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in FORMS}
+# Python reads no more than about a hundred brackets within each other.
+MOST_BRACKETS = 50
 PLAIN = (bool, int, float, str, bytes)
 
 
@@ -188,11 +190,15 @@ class Generator:
     def _list_type(self, lists: list[list[Any]], name: str, level: int) -> str:
         items = [item for items in lists for item in items]
         suffix = "" if name.endswith("Item") else "Item"
-        return f"list[{self._type(items, name + suffix, level)}]"
+        kind = self._type(items, name + suffix, level)
+        if kind.count("[") >= MOST_BRACKETS:
+            self._imports.add(("typing", "Any"))
+            kind = "Any"
+        return f"list[{kind}]"
 
     def _plain_type(self, value: Any) -> str:
         kind = type(value)
-        if kind in PLAIN:
+        if kind in PLAIN and (kind is not str or _is_whole(value)):
             return kind.__name__
         return self._imported(kind) if kind in IMPORTS else "Any"
 
@@ -229,7 +235,12 @@ def _without_padding(text: str) -> str:
 
 
 def _is_record(value: dict[Any, Any]) -> bool:
-    return all(isinstance(key, str) for key in value)
+    return all(isinstance(key, str) and _is_whole(key) for key in value)
+
+
+def _is_whole(text: str) -> bool:
+    """Tell whether *text* has no half of a surrogate pair, which Pydantic refuses."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _field_name(key: str) -> str:
