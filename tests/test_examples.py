@@ -18,7 +18,7 @@ def test_example_runs(example, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
     assert not done.returncode, done.stderr
@@ -32,7 +32,7 @@ def test_orders_of_the_worker_end_as_they_should(tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert done.stdout == "1 20 paid\n2 50 paid\n3 300 refused\n"

@@ -47,7 +47,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
         assert not done.returncode, done.stdout + done.stderr
         return done.stdout
@@ -143,17 +143,20 @@ def test_who_logs_out_of_one_process_is_unknown_to_the_other(shop):
 @contextmanager
 def running(project, **env):
     """Run the service of *project* on a free port; give its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = ("uvicorn", "main:app", "--port", port)
-    with project.start(*command, **env) as service:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(f"{url}/healthcheck", service)
-            yield url
-        finally:
-            service.terminate()
+    with socket.socket() as held:
+        # Bound and never listening, it leaves the port to a server, and to nobody who
+        # asks for a free one.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        command = ("uvicorn", "main:app", "--port", str(port))
+        with project.start(*command, **env) as service:
+            try:
+                url = f"http://127.0.0.1:{port}"
+                wait_for(f"{url}/healthcheck", service)
+                yield url
+            finally:
+                service.terminate()
 
 
 def wait_for(url, service):

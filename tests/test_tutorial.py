@@ -38,7 +38,7 @@ def follow(tmp_path_factory):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         assert not done.returncode, done.stdout + done.stderr
 

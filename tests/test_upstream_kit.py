@@ -58,7 +58,7 @@ def run(project, url):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     return call

@@ -303,7 +303,7 @@ class Service:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         if check and done.returncode:
             pytest.fail(f"{args} failed:\n{done.stdout}\n{done.stderr}")
@@ -319,9 +319,7 @@ class Service:
     def serve(self, module: str, *args: str, ready: str) -> Iterator[str]:
         """Run a server for the time of the block, and return its URL."""
         log = self.folder / f"{module}.log"
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        with log.open("wb") as output:
+        with held_port() as port, log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *args, "--port", str(port)],
                 cwd=self.folder,
@@ -329,16 +327,17 @@ class Service:
                 stdout=output,
                 stderr=output,
             )
-        try:
-            wait_for(url + ready, process, log)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
+            try:
+                url = f"http://127.0.0.1:{port}"
+                wait_for(url + ready, process, log)
+                yield url
+            finally:
+                process.terminate()
+                process.wait(60)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx2.TransportError):
             httpx2.get(url, timeout=5)
@@ -347,9 +346,14 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"The server does not start:\n{log.read_text()}")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """Keep a port for a server: nobody else who asks for a free one is given it."""
+    with socket.socket() as held:
+        # Bound and never listening, it is in nobody's way who says the same.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def settings(database_url: str, valkey: Valkey, upstream: Upstream) -> dict[str, str]:

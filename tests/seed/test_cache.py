@@ -121,13 +121,13 @@ def test_answers_go_on_while_redis_is_gone(client, service, unique):
     assert [answer.status_code for answer in answers] == [200] * 5
     assert listed.status_code == 200
     assert written.status_code == 201
-    assert seconds < 10
+    assert seconds < 30
     assert cached_again(client, unique)
 
 
 def cached_again(client, unique):
     """Tell whether the cache comes back on its own, within a while."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         answer = client.get("/cached/sync", params={"key": f"{unique} again"})
         if answer.headers["X-Cache"] == "HIT":

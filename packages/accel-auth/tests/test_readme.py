@@ -22,7 +22,7 @@ def test_the_example_runs(number, tmp_path):
         [sys.executable, "-W", "error", script],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
 

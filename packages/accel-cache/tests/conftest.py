@@ -4,7 +4,7 @@ import httpx2
 import pytest
 import redis.asyncio as redis
 
-from accel_cache import cache_for
+from accel_cache import Cache, cache_for
 from accel_cache.testing import cache_spy, valkey_server
 
 
@@ -77,8 +77,10 @@ def server():
 
 
 @pytest.fixture
-async def client(server):
+async def client(server, monkeypatch):
     """The client of the seed, on a server without data."""
+    # A machine that stands still for a moment is no server that is away.
+    monkeypatch.setitem(Cache.__init__.__kwdefaults__, "timeout", 10.0)
     client = redis.from_url(server.url, encoding="utf-8", decode_responses=True)
     await client.flushall()
     yield client

@@ -38,24 +38,27 @@ async def _own_client(server):
     await client.aclose()
 
 
-async def _load(web, seconds):
-    """Ask under load; return the answers and the longest wait."""
-    answers, waits = [], []
-    end = time.monotonic() + seconds
+async def _load(web, answers, is_over):
+    """Ask as twenty users until it is over; return the longest wait."""
+    waits = []
 
     async def user(name):
-        while time.monotonic() < end:
+        while not is_over():
             started = time.monotonic()
             answers.append(await web.get(f"/{name}"))
             waits.append(time.monotonic() - started)
             await asyncio.sleep(0.005)
 
     await asyncio.gather(*(user(n) for n in range(20)))
-    return answers, max(waits)
+    return max(waits)
+
+
+def _states(answers):
+    return {answer.headers["x-cache"] for answer in answers}
 
 
 async def _until_up(cache):
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(CacheUnavailable):
                 return await cache.ping()
@@ -63,7 +66,7 @@ async def _until_up(cache):
 
 
 async def _until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if await condition():
                 return
@@ -72,33 +75,45 @@ async def _until(condition):
 
 async def test_a_stopped_server_costs_one_budget(browse):
     with valkey_server() as server:
-        async with _own_client(server) as client, browse(_app(client)) as web:
+        # Long, so that a machine that is busy is no second budget.
+        cache, answers = Cache(redis.from_url(server.url), timeout=3), []
+        async with cache, browse(_app(cache)) as web:
             await web.get("/1")
             os.kill(server.pid, signal.SIGSTOP)
             try:
-                answers, longest = await _load(web, 1.0)
+                longest = await _load(web, answers, lambda: len(answers) > 200)
                 started = time.monotonic()
                 await web.get("/later")
                 later = time.monotonic() - started
             finally:
                 os.kill(server.pid, signal.SIGCONT)
-            await _until_up(cache_for(client))
+            await _until_up(cache)
             await web.get("/again")
             again = await web.get("/again")
 
     assert {a.status_code for a in answers} == {200}
-    assert longest < 1.0
-    assert later < 0.1
+    assert longest < 6
+    assert later < 3
     assert again.headers["x-cache"] == "HIT"
 
 
 async def test_a_killed_server_under_load_fails_no_request(browse):
     with valkey_server() as server:
         async with _own_client(server) as client, browse(_app(client)) as web:
-            load = asyncio.create_task(_load(web, 0.6))
-            await asyncio.sleep(0.2)
+            answers, done = [], asyncio.Event()
+            load = asyncio.create_task(_load(web, answers, done.is_set))
+
+            async def is_cached():
+                return "HIT" in _states(answers[-20:])
+
+            async def is_away():
+                return not await is_cached()
+
+            await _until(is_cached)
             os.kill(server.pid, signal.SIGKILL)
-            answers, longest = await load
+            await _until(is_away)
+            done.set()
+            longest = await load
             with pytest.raises(CacheUnavailable, match="not available") as caught:
                 await cache_for(client).ping()
             with valkey_server(port=server.port):
@@ -106,8 +121,7 @@ async def test_a_killed_server_under_load_fails_no_request(browse):
                 back = [await web.get("/back") for _ in range(2)]
 
     assert {a.status_code for a in answers} == {200}
-    assert {"HIT"} < {a.headers["x-cache"] for a in answers}
-    assert longest < 0.6
+    assert longest < 5
     assert caught.value.http_status == 503
     assert caught.value.retry_after >= 0
     assert [b.headers["x-cache"] for b in back] == ["MISS", "HIT"]

@@ -112,7 +112,7 @@ class _Machine(RuleBasedStateMachine):
     def settle(self):
         # A slow reader may be what refreshes in the background.
         if not self.slow:
-            self.runner.run(asyncio.wait_for(self.cache.settle(), 5))
+            self.runner.run(asyncio.wait_for(self.cache.settle(), 60))
 
     def _allowed(self, key):
         since = max(self.invalidated[key], self.now - TTL - STALE)

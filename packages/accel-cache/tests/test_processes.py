@@ -12,12 +12,12 @@ from accel_cache import Cache
 pytestmark = pytest.mark.anyio
 
 WORKER = """
-import asyncio, json, sys, time
+import asyncio, json, sys
 import redis.asyncio as redis
 from accel_cache import Cache
 
-async def main(url, start):
-    cache = Cache(redis.from_url(url, decode_responses=True))
+async def main(url):
+    cache = Cache(redis.from_url(url, decode_responses=True), timeout=10)
     runs = []
 
     async def compute():
@@ -26,14 +26,15 @@ async def main(url, start):
         return "value"
 
     await cache.ping()
-    await asyncio.sleep(max(0, start - time.time()))
+    print("ready", flush=True)
+    sys.stdin.readline()
     values = await asyncio.gather(
         *(cache.get_or_set("key", compute, ttl=60) for _ in range(100))
     )
     await cache.aclose()
     print(json.dumps([len(runs), sorted(set(values))]))
 
-asyncio.run(main(sys.argv[1], float(sys.argv[2])))
+asyncio.run(main(sys.argv[1]))
 """
 
 HOLDER = """
@@ -42,7 +43,7 @@ import redis.asyncio as redis
 from accel_cache import Cache
 
 async def main(url):
-    cache = Cache(redis.from_url(url))
+    cache = Cache(redis.from_url(url), timeout=10)
 
     async def compute():
         print("computing", flush=True)
@@ -55,16 +56,18 @@ asyncio.run(main(sys.argv[1]))
 
 
 async def test_200_misses_in_two_processes_run_once(client, server):
-    import time
-
-    start = str(time.time() + 1.2)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     workers = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", WORKER, server.url, start, stdout=subprocess.PIPE
+            sys.executable, "-c", WORKER, server.url, **pipes
         )
         for _ in range(2)
     ]
-    outputs = [json.loads((await w.communicate())[0]) for w in workers]
+    for worker in workers:
+        assert await worker.stdout.readline() == b"ready\n"
+    # Both wait for this line: they begin at one moment, whatever their clocks say.
+    told = await asyncio.gather(*(worker.communicate(b"go\n") for worker in workers))
+    outputs = [json.loads(said) for said, _ in told]
 
     assert sum(runs for runs, _ in outputs) == 1
     assert [values for _, values in outputs] == [["value"]] * 2
@@ -87,7 +90,7 @@ async def test_a_leader_that_dies_is_replaced_when_its_lease_ends(client, server
     await holder.wait()
     (lease,) = [k async for k in client.scan_iter("*:l:*")]
     await client.delete(lease)  # as the server does when the lease's time is over
-    value = await asyncio.wait_for(waiter, 5)
+    value = await asyncio.wait_for(waiter, 30)
     await cache.aclose()
 
     assert waited

@@ -23,7 +23,7 @@ def test_an_example_runs(number, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
     assert done.returncode == 0, done.stderr

@@ -83,7 +83,7 @@ async def test_one_process_refreshes_while_all_are_served_stale(client, clock):
     await read(one)
     clock.now += 70
     stale = [await read(cache) for cache in (one, two, one, two)]
-    await asyncio.wait_for(refreshing.wait(), 5)
+    await asyncio.wait_for(refreshing.wait(), 60)
     go_on.set()
     await one.settle()
     fresh = [await read(cache) for cache in (one, two)]
@@ -109,7 +109,7 @@ async def test_closing_stops_refreshes_and_releases_their_lease(client, clock):
     await cache.get_or_set("key", compute, ttl=60, stale=600)
     clock.now += 70
     await cache.get_or_set("key", compute, ttl=60, stale=600)
-    await asyncio.wait_for(refreshing.wait(), 5)
+    await asyncio.wait_for(refreshing.wait(), 60)
     await cache.aclose()
 
     assert [key async for key in client.scan_iter("*:l:*")] == []

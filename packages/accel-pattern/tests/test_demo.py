@@ -28,7 +28,7 @@ def run(*arguments, **env):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -62,7 +62,7 @@ def test_runs_until_interrupted_and_leaves_nothing(tmp_path):
         with urllib.request.urlopen(f"{url}/healthcheck") as answer:
             assert answer.status == 200
         demo.send_signal(signal.SIGINT)
-        _, errors = demo.communicate(timeout=30)
+        _, errors = demo.communicate(timeout=120)
 
     assert demo.returncode == 0
     assert "Login: admin / " in "".join(lines)

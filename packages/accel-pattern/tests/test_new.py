@@ -55,7 +55,7 @@ def test_its_tests_pass_with_its_own_settings(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
     assert not done.returncode, done.stdout + done.stderr

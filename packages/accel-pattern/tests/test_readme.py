@@ -19,7 +19,7 @@ def test_block_runs(block, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
     assert not done.returncode, done.stderr

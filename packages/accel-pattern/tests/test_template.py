@@ -36,7 +36,7 @@ def run(home, environment, *command):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert not done.returncode, done.stdout + done.stderr
     return done.stdout

@@ -86,7 +86,8 @@ def test_parallel_requests_of_one_test(run):
                 answers = list(pool.map(client.post, NAMES))
             assert {a.status_code for a in answers} == {200}
             assert client.post("/last").json() == 13
-            assert time.monotonic() - begin < 4, "somebody waited for himself"
+            # Whoever waits for SQLite's lock gives up after fifteen seconds.
+            assert time.monotonic() - begin < 12, "somebody waited for himself"
 
         @pytest.mark.anyio
         async def test_tasks(aclient):
