@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 
+from accel_integration._context import Seconds
 from accel_integration._endpoint import Endpoint, endpoint_of
+from accel_integration._parameters import at_least, not_negative
 
 __all__ = [
     "Call",
@@ -75,9 +77,9 @@ class Delayed:
     answer: Any
 
 
-def latency(seconds: float, answer: Any) -> Delayed:
+def latency(seconds: Seconds, answer: Any) -> Delayed:
     """Give *answer* only after *seconds* of real time, to try a Timeout."""
-    return Delayed(seconds, answer)
+    return Delayed(not_negative("seconds", seconds), answer)
 
 
 class Script:
@@ -115,7 +117,7 @@ def rewind(rule: Any) -> None:
 def fail(times: int = 1, error: BaseException | None = None) -> Script:
     """Fail *times* times, by default to connect; add `.then(...)` for what follows."""
     failure = httpx.ConnectError("mocked failure") if error is None else error
-    return Script(*[failure] * times)
+    return Script(*[failure] * at_least(0, "times", times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,9 @@ class MockRules:
             if (endpoint := endpoint_of(method)) is None:
                 msg = f"{method!r} is not an endpoint: name it as `Class.method`."
                 raise TypeError(msg)
+            if isinstance(rule, Script) and not rule.steps:
+                msg = f"{method!r} has no answer: write `fail(0).then(answer)`."
+                raise ValueError(msg)
             self._rules[endpoint] = rule
 
     def rewind(self) -> None:
