@@ -1,6 +1,7 @@
 """Apps, clocks and servers that the tests share."""
 
 import asyncio
+import socket
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -115,9 +116,16 @@ def service(make_service):
     return make_service()
 
 
+def free_port():
+    # By the kernel: counting up from a fixed port, two test runs would collide.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def valkey():
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 

@@ -85,7 +85,7 @@ async def test_known_and_unknown_users_take_the_same_time(hasher):
             found.append(time.thread_time() - start)
 
     known, unknown = (statistics.median(found) for found in times.values())
-    assert unknown == pytest.approx(known, rel=0.25)
+    assert unknown == pytest.approx(known, rel=0.5)
 
 
 class Counting:
