@@ -212,6 +212,23 @@ async def test_nothing_comes_from_elsewhere_and_nothing_runs_inline(web):
     assert not re.search(r"<script(?! src)|<style| style=| on\w+=", response.text)
 
 
+async def test_a_proxy_may_cut_its_part_off_the_path():
+    docs = docintegration([Payments])
+
+    async def mounted(scope, receive, send):
+        roots = {"root_path": "/api/docs", "app_root_path": "/api"}
+        await docs({**scope, **roots}, receive, send)
+
+    transport = httpx.ASGITransport(mounted)
+    async with httpx.AsyncClient(transport=transport, base_url="http://it") as web:
+        pages = [(await web.get(path)).text for path in ("/docs/", "/api/docs/")]
+        state = await web.get("/docs/state.json")
+
+    assert pages[0] == pages[1]
+    assert '"/api/docs/docintegration.css"' in pages[0]
+    assert state.json()["integrations"]
+
+
 async def test_assets_are_served_below_the_mount(web):
     page = (await web.get("/")).text
 

@@ -67,7 +67,7 @@ def docintegration(integrations: Integrations, *, title: str = "Integrations") -
             msg = f"docintegration does not speak {scope['type']!r}."
             raise RuntimeError(msg)
         root = scope.get("root_path", "").rstrip("/")
-        path = scope["path"].removeprefix(root).strip("/")
+        path = path_below(root, scope)
         query = parse_qs(scope.get("query_string", b"").decode("latin-1")).get(
             "q", [""]
         )
@@ -78,6 +78,15 @@ def docintegration(integrations: Integrations, *, title: str = "Integrations") -
         await respond(send, *reply, with_body=scope["method"] != "HEAD")
 
     return app
+
+
+def path_below(root: str, scope: Scope) -> str:
+    """Return the path of a request below *root*, without slashes around it."""
+    path: str = scope["path"]
+    if not path.startswith(root):
+        # A proxy has cut off what it knows, which a mount still counts as the root.
+        root = root.removeprefix(scope.get("app_root_path", "").rstrip("/"))
+    return path.removeprefix(root).strip("/")
 
 
 async def respond(
