@@ -67,7 +67,7 @@ def docintegration(integrations: Integrations, *, title: str = "Integrations") -
             msg = f"docintegration does not speak {scope['type']!r}."
             raise RuntimeError(msg)
         root = scope.get("root_path", "").rstrip("/")
-        path = path_below(root, scope)
+        path = path_below(root, scope["path"])
         query = parse_qs(scope.get("query_string", b"").decode("latin-1")).get(
             "q", [""]
         )
@@ -80,12 +80,12 @@ def docintegration(integrations: Integrations, *, title: str = "Integrations") -
     return app
 
 
-def path_below(root: str, scope: Scope) -> str:
-    """Return the path of a request below *root*, without slashes around it."""
-    path: str = scope["path"]
-    if not path.startswith(root):
-        # A proxy has cut off what it knows, which a mount still counts as the root.
-        root = root.removeprefix(scope.get("app_root_path", "").rstrip("/"))
+def path_below(root: str, path: str) -> str:
+    """Return what of *path* is below *root*, without slashes around it."""
+    # A proxy may have cut off its part, with which the root of a mount begins.
+    while root and not f"{path}/".startswith(f"{root}/"):
+        _, slash, rest = root[1:].partition("/")
+        root = slash + rest
     return path.removeprefix(root).strip("/")
 
 
