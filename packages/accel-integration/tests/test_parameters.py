@@ -214,7 +214,7 @@ def test_shares_must_be_shares(strategy, name, value):
         (
             lambda: EndpointsDeclaration("http://it", client=5),
             TypeError,
-            '"client" must be a client, or what returns one: 5',
+            '"client" must be a client, or what returns one: int',
         ),
         (lambda: sp.CircuitBreaker(key=3), TypeError, '"key" must be a str: 3'),
         (
