@@ -47,7 +47,9 @@ class ClientPool:
 
     def __init__(self, source: Any = None) -> None:
         if not (source is None or callable(source) or hasattr(source, "request")):
-            msg = f'"client" must be a client, or what returns one: {source!r}'
+            # Not shown: it may be a secret that is in the wrong place.
+            kind = type(source).__name__
+            msg = f'"client" must be a client, or what returns one: {kind}'
             raise TypeError(msg)
         self._source = source
         self._given = source is not None and not _is_factory(source)
