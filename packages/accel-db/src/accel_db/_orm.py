@@ -228,6 +228,7 @@ class Orm(UnitsOfWork):
 
         Rows are ordered by *order_by* and then by primary key, never by the order of
         *statement* itself. New and deleted rows do not shift the pages that follow.
+        NULL comes first, and last in a descending order, unless that says otherwise.
         """
         query, finish = cursor_page(
             with_coerced_binds(statement), mapper_of(statement), order_by, cursor, size

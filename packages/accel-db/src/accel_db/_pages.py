@@ -25,6 +25,10 @@ from accel_db._values import coerce, python_type
 M = TypeVar("M")
 _LONGEST_CURSOR = 4096
 _MICROSECOND = dt.timedelta(microseconds=1)
+_MARKS = (
+    *(operators.asc_op, operators.desc_op),
+    *(operators.nulls_first_op, operators.nulls_last_op),
+)
 _SECONDS = ((DateTime, len("2026-11-24 12:00:0")), (Time, len("12:00:0")))
 
 
@@ -73,6 +77,7 @@ class _Order:
     column: Any
     attribute: str
     descending: bool
+    nulls_first: bool
 
     @property
     def compared(self) -> ColumnElement[Any]:
@@ -80,22 +85,23 @@ class _Order:
         return _Padded(self.column) if _seconds(self.column.type) else self.column
 
     def clauses(self) -> list[ColumnElement[Any]]:
-        """Order by NULL first: databases disagree on where it belongs."""
+        """Order by NULL first or last: databases disagree on where it belongs."""
         direction = sa.desc if self.descending else sa.asc
         clauses: list[ColumnElement[Any]] = [direction(self.compared)]
         if self.column.nullable:
-            clauses.insert(0, direction(self.column.is_not(None)))
+            known = self.column.is_not(None)
+            clauses.insert(0, sa.asc(known) if self.nulls_first else sa.desc(known))
         return clauses
 
     def after(self, value: Any) -> ColumnElement[bool]:
         """Return the condition for rows beyond *value* in this column alone."""
         if value is None:
-            return sa.false() if self.descending else self.column.is_not(None)
-        known = self._known(value)
-        if not self.descending:
-            return self.compared > known
-        below = self.compared < known
-        return sa.or_(below, self.column.is_(None)) if self.column.nullable else below
+            return self.column.is_not(None) if self.nulls_first else sa.false()
+        known, compared = self._known(value), self.compared
+        beyond = compared < known if self.descending else compared > known
+        if self.nulls_first or not self.column.nullable:
+            return beyond
+        return sa.or_(beyond, self.column.is_(None))
 
     def same(self, value: Any) -> ColumnElement[bool]:
         if value is None:
@@ -178,10 +184,11 @@ def _orders(mapper: Mapper[Any], order_by: Sequence[Any]) -> Iterator[_Order]:
     for item in [*order_by, *mapper.primary_key]:
         clause = sa.inspect(item) if hasattr(item, "__clause_element__") else item
         clause = getattr(clause, "expression", clause)
-        descending = False
-        if isinstance(clause, UnaryExpression):
-            descending = clause.modifier is operators.desc_op
-            clause = clause.element
+        clause, marks = _unmarked(clause)
+        descending = operators.desc_op in marks
+        nulls_first = operators.nulls_last_op not in marks and (
+            not descending or operators.nulls_first_op in marks
+        )
         try:
             attribute = mapper.get_property_by_column(clause).key
         except (sa.exc.InvalidRequestError, AttributeError, KeyError):
@@ -191,7 +198,16 @@ def _orders(mapper: Mapper[Any], order_by: Sequence[Any]) -> Iterator[_Order]:
         if attribute not in seen:
             seen.add(attribute)
             column = mapper.column_attrs[attribute].columns[0]
-            yield _Order(column, attribute, descending)
+            yield _Order(column, attribute, descending, nulls_first)
+
+
+def _unmarked(clause: Any) -> tuple[Any, set[Any]]:
+    """Return *clause* without what only says how to order by it, and that."""
+    marks = set()
+    while isinstance(clause, UnaryExpression) and clause.modifier in _MARKS:
+        marks.add(clause.modifier)
+        clause = clause.element
+    return clause, marks
 
 
 def _beyond(orders: list[_Order], values: list[Any]) -> ColumnElement[bool]:
