@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from types import FunctionType
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from accel_integration._annotations import name_of_type
@@ -30,6 +31,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 MARKER = "__accel_plan__"
+STREAMS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 # A function that meets ever new origins (webhooks, a crawler) keeps about 6 KB for each:
 # for the last so many, and at most for twice as many.
 MAX_ORIGINS = 4096
@@ -334,6 +336,8 @@ def refuse_others(func: Callable[..., Any]) -> None:
 
 def is_generator(func: Callable[..., Any]) -> bool:
     """Tell whether calling *func* gives a stream, sync or async."""
+    if isinstance(func, FunctionType):  # A pipeline asks for each call.
+        return bool(func.__code__.co_flags & STREAMS)
     while isinstance(func, functools.partial):
         func = func.func
     if not (inspect.isroutine(func) or isinstance(func, type)):
