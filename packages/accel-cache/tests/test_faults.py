@@ -181,9 +181,8 @@ async def test_a_password_works(browse):
     with valkey_server() as server:
         await _require_password(server)
         client = redis.from_url(f"redis://:right@{server.host}:{server.port}/3")
-        async with browse(_app(client)) as web:
+        async with Cache(client, timeout=10) as cache, browse(_app(cache)) as web:
             answers = [await web.get("/a") for _ in range(2)]
-        await cache_for(client).aclose()
 
     assert answers[1].headers["x-cache"] == "HIT"
 
@@ -229,7 +228,7 @@ async def test_a_claim_that_was_not_answered_makes_nobody_wait(monkeypatch):
     with valkey_server() as server:
         async with _own_client(server) as client:
             cache = cache_for(client)
-            await cache.ping()
+            await _until_up(cache)
             store = cache._engine.store
 
             async def stopped(*args):
@@ -351,7 +350,7 @@ async def test_a_write_reaches_another_worker_while_the_server_hangs():
                 return not await one.exists("{accel:1}:t:value")
 
             before = [await read(reader) for _ in range(2)]
-            await writer.ping()
+            await _until_up(writer)
             os.kill(server.pid, signal.SIGSTOP)
             try:
                 # The connection is given up: nothing waits in the server's buffer.
@@ -371,7 +370,7 @@ async def test_a_write_reaches_another_worker_while_the_server_hangs():
 async def test_a_server_that_answers_is_asked_in_the_background(clock):
     with valkey_server() as server:
         async with _own_client(server) as client:
-            cache = Cache(client, clock=clock)
+            cache = Cache(client, clock=clock, timeout=10)
             for _ in range(2):
                 await cache.get_or_set("k", _one, ttl=600)
             await client.config_resetstat()
@@ -397,6 +396,7 @@ async def test_the_first_who_asks_when_the_server_is_back_is_answered(away):
         async def is_up():
             return not link._down
 
+        await _until_up(cache_for(client))
         await limiter.hit("key", 5, 60)
         os.kill(server.pid, signal.SIGSTOP if away == "stopped" else signal.SIGKILL)
         for _ in range(2):
