@@ -34,7 +34,7 @@ class Upstream(EndpointsDeclaration):
         return (await api.client.get(str(api.url))).json()
 
     @integration.endpoint(HTTPMethod.get, "/timed")
-    @sp.Timeout(0.2)
+    @sp.Timeout(0.5)
     async def timed(api: ApiHTTP) -> dict:
         return (await api.client.get(str(api.url))).json()
 
@@ -58,7 +58,7 @@ class Upstream(EndpointsDeclaration):
         return (await api.client.get(str(api.url))).json()
 
     @integration.endpoint(HTTPMethod.get, "/sync")
-    @sp.Timeout(0.2)
+    @sp.Timeout(2)  # A first client has certificates to read.
     @sp.RetryPattern(2, 0)
     def sync(api: ApiHTTP) -> dict:
         return api.client.get(str(api.url)).json()
@@ -220,7 +220,7 @@ async def test_deadline_caps_every_phase_of_a_request():
 
     short, long, unlimited = seen
     assert set(short.values()) == {0.1}
-    assert all(0.1 < phase <= 0.3 for phase in long.values())
+    assert all(0.1 < phase <= 0.6 for phase in long.values())
     assert set(unlimited.values()) == {None}
 
 
