@@ -20,7 +20,8 @@ from starlette.types import ASGIApp
 from accel_pattern._demo._errors import PortTakenError, StepFailedError
 
 HOST = "127.0.0.1"
-STARTUP_SECONDS = 30.0
+# A machine that is busy takes long to import a service; one that broke ends at once.
+STARTUP_SECONDS = 120.0
 SHUTDOWN_SECONDS = 10.0
 
 
@@ -119,7 +120,7 @@ def service(
     What it writes goes to *output*, or to where our own output goes.
 
     Raises:
-        StepFailedError: It ended, or did not answer, within 30 seconds.
+        StepFailedError: It ended, or did not answer, within two minutes.
     """
     options = ("--host", HOST, "--port", str(port), "--log-level", "warning")
     # A session of its own: Ctrl-C is for us, and we end the service in good order.
