@@ -1,11 +1,21 @@
 """Real databases for the tests: SQLite, and a PostgreSQL of our own."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from accel_db import OrmAsync
 from accel_db.testing import create_database, postgres_server
 
 from .models import db as manager
+
+# Neither chance nor a busy machine decides whether a test passes.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
