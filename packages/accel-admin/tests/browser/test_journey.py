@@ -61,8 +61,9 @@ def relate(page, name):
     """Search for *name* in the box of the relation, and choose it."""
     page.click(".select2-choice")
     page.keyboard.type(name)
-    page.wait_for_selector(f".select2-result-label:has-text('{name}')")
-    page.keyboard.press("Enter")
+    # A click, for Enter chooses nothing while the box is still searching.
+    page.click(f".select2-result-label:has-text('{name}')")
+    page.wait_for_selector(".select2-drop-active", state="hidden")
 
 
 def export(page):
