@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -68,7 +69,9 @@ class Project:
 def shop(tmp_path_factory):
     """Write the project where there is nothing but our wheels."""
     home = tmp_path_factory.mktemp("user")
-    wheels = str(home / "wheels")
+    # uv keeps the wheels of a folder for ever, by its path and their names: in a path
+    # that an earlier run had too, it would install the wheels of that run.
+    wheels = tempfile.mkdtemp(prefix="wheels-", dir=home)
     build = ("build", "--all-packages", "--wheel", "--no-sources", "--out-dir", wheels)
     Project(ROOT).uv(*build)
     user = Project(home, UV_FIND_LINKS=wheels)
@@ -126,6 +129,11 @@ def test_who_logs_out_of_one_process_is_unknown_to_the_other(shop):
         running(shop, REDIS_URL=valkey.url) as other,
     ):
         tokens = json.loads(ask(f"{one}/token", login))
+        grant = {
+            "grant_type": "refresh_token",
+            "refresh_token": tokens["refresh_token"],
+        }
+        tokens = json.loads(ask(f"{other}/token", grant))
         bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
         page = json.loads(ask(f"{other}/api/v1/taskexecution", headers=bearer))
         ask(f"{one}/token/revoke", {"token": tokens["refresh_token"]})
