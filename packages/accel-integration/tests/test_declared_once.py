@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import enum
+import gc
 import io
 import re
 from collections.abc import Iterable, Iterator
@@ -312,6 +313,13 @@ def test_auth_that_is_none_is_refused(auth):
         IntegrationHTTP("Api", headers=["x-key"])
 
 
+def test_headers_that_are_no_texts_are_refused_without_their_values():
+    with pytest.raises(TypeError, match="'x-key' is not") as caught:
+        IntegrationHTTP("Api", headers={"x-page": "1", "x-key": b"s3cret"})
+
+    assert "s3cret" not in str(caught.value)
+
+
 class Down(EndpointsDeclaration):
     integration = IntegrationHTTP("Down", retry_budget=sp.RetryBudget(0, reserve=3))
 
@@ -345,6 +353,34 @@ async def test_retries_of_an_integration_have_one_budget_per_origin():
     assert await attempts_of(one.second) == 1
     assert await attempts_of(other.second) == 3
     assert await attempts_of(one.apart) == 3
+
+
+def test_budgets_of_origins_that_are_forgotten_go_with_them(monkeypatch):
+    monkeypatch.setattr("accel_integration._strategy.MAX_ORIGINS", 2)
+    one_retry = sp.RetryBudget(0, reserve=1)
+    webhooks = IntegrationHTTP("Webhooks", retry_budget=one_retry)
+
+    class Webhooks(EndpointsDeclaration):
+        integration = webhooks
+
+        @integration.endpoint("post", "/")
+        @sp.RetryPattern(2, 0)
+        def send(api: ApiHTTP) -> str:
+            raise ConnectionError
+
+    def attempts_at(host):
+        with pytest.raises(MaxRetriesExceededError) as caught:
+            Webhooks(f"http://{host}").send()
+        return caught.value.attempts
+
+    assert attempts_at("kept") == 2
+    assert attempts_at("gone") == 2
+    for number in range(9):
+        assert attempts_at("kept") == 1
+        assert attempts_at(f"h{number}") == 2
+    gc.collect()
+
+    assert attempts_at("gone") == 2
 
 
 class Color(enum.Enum):

@@ -1,6 +1,8 @@
 """Integrations: other systems, and what is declared once for all of their endpoints."""
 
 import inspect
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -54,7 +56,11 @@ class IntegrationHTTP:
         self.strategies = checked(strategies)
         self.extras = RequestExtras((headers,), auth)
         self.retry_budget = retry_budget
-        self._budgets: dict[str, RetryBudget] = {}
+        # By origin, for as long as functions of that origin are kept.
+        self._budgets: weakref.WeakValueDictionary[str, RetryBudget] = (
+            weakref.WeakValueDictionary()
+        )
+        self._budgeting = threading.Lock()
         # All that were declared, of whichever class.
         self.endpoints: list[Endpoint] = []
         self.hub = Hub()
@@ -73,7 +79,10 @@ class IntegrationHTTP:
         """Return the bound for the retries of all calls to *origin*, if there is one."""
         if (pattern := self.retry_budget) is None:
             return None
-        return self._budgets.setdefault(origin, pattern.for_origin(origin))
+        with self._budgeting:
+            if (budget := self._budgets.get(origin)) is None:
+                budget = self._budgets[origin] = pattern.for_origin(origin)
+            return budget
 
     def endpoint(  # noqa: PLR0913 - they are independent, and most have defaults
         self,

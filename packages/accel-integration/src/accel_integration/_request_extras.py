@@ -21,12 +21,7 @@ class RequestExtras:
 
     def __init__(self, headers: tuple[Headers, ...], auth: Auth | None) -> None:
         for part in headers:
-            synchronous("headers", part)
-            if not callable(part) and not isinstance(part, Mapping):
-                msg = (
-                    f'"headers" must be a mapping or a function: {type(part).__name__}'
-                )
-                raise TypeError(msg)
+            check_headers(part)
         is_pair = isinstance(auth, tuple) and len(auth) == 2  # noqa: PLR2004 - a pair
         if auth is not None and not is_pair and not callable(auth):
             msg = (
@@ -134,6 +129,20 @@ class Preparation:
         for name, value in request.headers.items():
             if before.get(name) != value:
                 self._added.add((name, value))
+
+
+def check_headers(headers: object) -> None:
+    """Refuse *headers* that no request could have, without showing a value of them."""
+    synchronous("headers", headers)
+    if callable(headers):
+        return
+    if not isinstance(headers, Mapping):
+        msg = f'"headers" must be a mapping or a function: {type(headers).__name__}'
+        raise TypeError(msg)
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            msg = f'"headers" must be texts, which {name!r} is not: write str(...)'
+            raise TypeError(msg)
 
 
 def with_credentials(sign: Callable[..., object]) -> Callable[[Any, Any], object]:
