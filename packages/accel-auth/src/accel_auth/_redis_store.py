@@ -94,7 +94,8 @@ class RedisStore:
     with 503 and `Retry-After`, because a revoked one might be among them.
 
     Args:
-        client: An asyncio client of `redis` or `valkey`; close it yourself.
+        client: An asyncio client of `redis` or `valkey`, for one server or for a
+            cluster; close it yourself.
         prefix: Begins every key.
         timeout: Budget for one look-up, in seconds.
         staleness: Seconds for which revocations are read from this process's copy.

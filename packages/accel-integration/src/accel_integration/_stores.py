@@ -98,10 +98,11 @@ class RedisStore:
     an entity have one hash tag, so that it runs on a cluster.
 
     Args:
-        client: A client of redis-py or valkey-py: of `redis.asyncio` for async
-            functions, of `redis` for sync ones. It stays yours to close. One of
-            `redis.asyncio` has connections of one event loop: before that ends, close
-            it (`await client.aclose()`), and the next loop may use it again.
+        client: A client of redis-py or valkey-py, for one server or for a cluster: of
+            `redis.asyncio` for async functions, of `redis` for sync ones. It stays
+            yours to close. One of `redis.asyncio` has connections of one event loop:
+            before that ends, close it (`await client.aclose()`), and the next loop may
+            use it again.
         prefix: What all keys begin with.
         fail: What to do while the server cannot be reached: let calls pass ("open"), go
             on with a state of this process alone ("local"), or refuse them ("closed").
