@@ -11,17 +11,22 @@ from sqlalchemy import (
     REAL,
     CheckConstraint,
     Column,
+    Dialect,
     Enum,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Integer,
     Numeric,
     String,
     Table,
+    Time,
+    TypeDecorator,
     UniqueConstraint,
     Uuid,
     func,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from accel_db import AuditMixin, MainDatabaseManager, SoftDeleteMixin, UtcDateTime
@@ -256,6 +261,25 @@ class Moment(Base):
     clock: Mapped[dt.time | None] = mapped_column(server_default=func.current_time())
 
 
+class Slot(TypeDecorator[dt.time]):
+    """Does not tell of which type its values are, and shows whole minutes only."""
+
+    impl = Time
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: dt.time | None, dialect: Dialect
+    ) -> dt.time | None:
+        if value is not None and not isinstance(value, dt.time):
+            raise TypeError
+        return value
+
+    def process_result_value(
+        self, value: dt.time | None, dialect: Dialect
+    ) -> dt.time | None:
+        return value and value.replace(second=0, microsecond=0)
+
+
 class Sample(Base):
     """Has a column of each type that rows are ordered by."""
 
@@ -264,13 +288,20 @@ class Sample(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     code: Mapped[str | None]
     count: Mapped[int | None]
+    cut: Mapped[Decimal | None] = mapped_column(Float(asdecimal=True))
     day: Mapped[dt.date | None]
+    digits: Mapped[Decimal | None] = mapped_column(Numeric)
+    inexact: Mapped[float | None] = mapped_column(Numeric(38, 20, asdecimal=False))
     level: Mapped[Level | None]
+    meta: Mapped[Any] = mapped_column(
+        JSON().with_variant(JSONB, "postgresql"), nullable=True
+    )
     moment: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     price: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
     ratio: Mapped[float | None]
     raw: Mapped[bytes | None]
     ready: Mapped[bool | None]
     single: Mapped[float | None] = mapped_column(REAL)
+    slot: Mapped[dt.time | None] = mapped_column(Slot)
     span: Mapped[dt.timedelta | None]
     token: Mapped[uuid.UUID | None]

@@ -2,13 +2,14 @@ import base64
 import contextlib
 import datetime as dt
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from sqlalchemy import insert, inspect, select, text
+from sqlalchemy import insert, select, text
 
 from accel_db import InvalidCursor, InvalidPayload, Orm
-from accel_db._pages import cursor_page
+from accel_db._cursors import CursorQuery
 
 from .models import Author, File, Level, Moment, OrderLine, Post, Sample, db as manager
 
@@ -239,11 +240,17 @@ async def test_a_default_of_the_database_is_found_by_what_was_read(aorm):
     assert await aorm.get(select(Moment).where(Moment.made == made)) is not None
 
 
+# Beyond the ten decimals that SQLAlchemy leaves of a double.
+tiny = st.integers(0, 3).map(lambda x: Decimal(x) / 10**14)
 SAMPLES = {
     "code": st.text("aB é'", max_size=2),
     "count": st.integers(-(2**31), 2**31 - 1),
+    "cut": tiny.map(lambda x: 1 + float(x)),
     "day": st.dates(),
+    "digits": st.builds(lambda x, y: x + y, tiny, st.sampled_from([0, 1, 10**6])),
+    "inexact": st.sampled_from([0.1, 1e-18, 1e17, -0.5]),
     "level": st.sampled_from(Level),
+    "meta": st.none() | st.integers(0, 3) | st.lists(st.sampled_from("ab"), max_size=2),
     "moment": st.integers(-(10**15), 10**15).map(
         lambda x: NOON + dt.timedelta(microseconds=x)
     ),
@@ -252,6 +259,7 @@ SAMPLES = {
     "raw": st.binary(max_size=2),
     "ready": st.booleans(),
     "single": st.sampled_from([0.1, 0.2, 1.5]),
+    "slot": st.times(dt.time(12), dt.time(12, 1)),
     "span": st.timedeltas(dt.timedelta(-9), dt.timedelta(9)),
     "token": st.uuids(),
 }
@@ -286,14 +294,18 @@ def test_an_index_serves_pages_by_time():
         orm = Orm(session)
         orm.bulk_create(Moment, [{} for _ in range(2)])
         first = orm.cursor_page(select(Moment), order_by=[Moment.made.desc()], size=1)
-        query, _ = cursor_page(
+        query = CursorQuery(
             select(Moment),
-            inspect(Moment),
-            [Moment.made.desc()],
-            first.next_cursor,
+            manager.engine.dialect,
+            order_by=[Moment.made.desc()],
+            cursor=first.next_cursor,
             size=1,
         )
-        sql = query.compile(manager.engine, compile_kwargs={"literal_binds": True})
-        plan = str(session.execute(text(f"EXPLAIN QUERY PLAN {sql}")).all())
+        sql = query.statement.compile(manager.engine)
+        rows = session.connection().exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {sql}",
+            tuple(sql.params[name] for name in sql.positiontup),
+        )
+        plan = str(rows.all())
 
     assert "USING INDEX ix_moment_made" in plan

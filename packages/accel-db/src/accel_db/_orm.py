@@ -10,12 +10,13 @@ from sqlalchemy.orm import Mapper, class_mapper, object_mapper
 
 from accel_db import _lane as lane
 from accel_db._bulk import insert_rows, upsert_rows
+from accel_db._cursors import CursorQuery
 from accel_db._deep_delete import delete_deep, delete_flat
 from accel_db._deep_read import load_deep
 from accel_db._deep_write import create_graph, refresh_touched, update_graph
-from accel_db._errors import InvalidPayload, InvalidValue, NotFound
+from accel_db._errors import InvalidCursor, InvalidPayload, InvalidValue, NotFound
 from accel_db._mixins import mark_deleted, soft_delete_column
-from accel_db._pages import CursorPage, Page, cursor_page, page_count
+from accel_db._pages import CursorPage, Page, page_count
 from accel_db._payload import as_mapping, check_object, column_values
 from accel_db._plan import Deep, plan_for
 from accel_db._statements import (
@@ -106,14 +107,18 @@ class Orm(UnitsOfWork):
         return self._find(with_coerced_binds(statement), deep, db_model)
 
     def _find(
-        self, statement: Select[Any], deep: Deep, db_model: type[Any] | None
+        self,
+        statement: Select[Any],
+        deep: Deep,
+        db_model: type[Any] | None,
+        of: Callable[[Any, Any], list[Any]] = objects,
     ) -> list[Any]:
         plan = plan_for(deep, mapper_of(statement, db_model)) if deep else None
 
         def work(stale: Stale) -> list[Any]:
             options = _FRESH if stale else {}
             result = self.session.execute(statement, execution_options=options)
-            found = objects(statement, result)
+            found = of(statement, result)
             if plan is not None:
                 rest = stale.keys() - set(map(id, found))
                 load_deep(self.session, found, plan, stale=rest)
@@ -230,10 +235,20 @@ class Orm(UnitsOfWork):
         *statement* itself. New and deleted rows do not shift the pages that follow.
         NULL comes first, and last in a descending order, unless that says otherwise.
         """
-        query, finish = cursor_page(
-            with_coerced_binds(statement), mapper_of(statement), order_by, cursor, size
+        query = CursorQuery(
+            with_coerced_binds(statement),
+            self.session.get_bind(clause=statement).dialect,
+            order_by=order_by,
+            cursor=cursor,
+            size=size,
         )
-        return finish(self.get_list(query, deep=deep))
+        try:
+            return query.page(self._find(query.statement, deep, None, query.objects))
+        except InvalidValue as exc:
+            if not cursor:
+                raise
+            # Some types are known to the database alone, which read the cursor.
+            raise InvalidCursor from exc
 
     def stream(
         self, statement: Select[M], *, batch: int = 500, deep: Deep = False
