@@ -1,7 +1,12 @@
 """What a store does if it is not told otherwise."""
 
 import contextlib
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 import redis
@@ -119,3 +124,97 @@ def test_store_in_memory_forgets_what_was_not_used_for_longest(monkeypatch):
     used = [is_free(key) for key in "abacab"]
 
     assert used == [True, True, False, True, False, True]
+
+
+class Watched(redis.Redis):
+    """A client that notes which threads have asked it."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.threads = []
+
+    def eval(self, *args):
+        self.threads.append(threading.current_thread())
+        return super().eval(*args)
+
+
+def test_a_sync_client_that_hangs_is_given_up_and_not_asked_again(mortal_valkey):
+    # By default it waits for five seconds, and tries again, ten times.
+    with Watched(port=mortal_valkey.port) as client:
+        store = RedisStore(client, refresh=0, pause=0, fail="closed")
+        call = sp.CircuitBreaker(store=store)(lambda: "ok")
+        mortal_valkey._process.send_signal(signal.SIGSTOP)
+
+        for _ in range(20):
+            with pytest.raises(CircuitBreakerError):
+                call()
+        asked = len(client.threads)
+        mortal_valkey._process.send_signal(signal.SIGCONT)
+
+        assert asked == 1
+        assert answer_at_last(call) == "ok"
+
+
+def answer_at_last(call):
+    """Return what *call* answers as soon as its store does."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with contextlib.suppress(CircuitBreakerError):
+            return call()
+        time.sleep(0.01)
+    return None
+
+
+FORK = """
+import os, signal, sys
+import redis
+from accel_integration import RedisStore, ThrottlingError, sp
+
+server, port = map(int, sys.argv[1:])
+store = RedisStore(redis.Redis(port=port), timeout=3, pause=0, fail="closed")
+call = sp.Throttling(store=store)(lambda: "ok")
+os.kill(server, signal.SIGSTOP)
+try:
+    call()
+except ThrottlingError:
+    print("given up", flush=True)
+if (child := os.fork()) == 0:
+    os.kill(server, signal.SIGCONT)
+    print(call(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_asks_what_hangs_in_its_parent(mortal_valkey):
+    server = mortal_valkey._process.pid
+    arguments = [sys.executable, "-c", FORK, str(server), str(mortal_valkey.port)]
+
+    answer = subprocess.run(arguments, capture_output=True, text=True, check=False)
+
+    assert answer.stdout == "given up\nok\n", answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "is_thread_of_caller"),
+    [
+        ({}, False),
+        ({"socket_timeout": 0.1, "socket_connect_timeout": 0.1}, False),
+        ({"retry": Retry(NoBackoff(), 0)}, False),
+        (
+            {
+                "socket_timeout": 0.1,
+                "socket_connect_timeout": 0.1,
+                "retry": Retry(NoBackoff(), 0),
+            },
+            True,
+        ),
+    ],
+)
+def test_a_sync_client_that_gives_up_by_itself_needs_no_thread(
+    nobody, options, is_thread_of_caller
+):
+    with Watched(port=nobody, **options) as client:
+        sp.Throttling(store=RedisStore(client))(lambda: "ok")()
+
+    assert (client.threads == [threading.current_thread()]) is is_thread_of_caller
