@@ -3,6 +3,8 @@
 import redis as sync_redis
 import redis.asyncio as redis
 from accel_cache import Cache
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.core.config import REDIS_URL
 
@@ -13,5 +15,15 @@ redis_server = (
 )
 # The cache of responses: without an address in the memory of this process.
 redis_client = redis_server or Cache()
-# The panel is a Flask application, which waits for its answers.
-admin_store = sync_redis.from_url(REDIS_URL) if REDIS_URL else None
+# The panel is a Flask application, which waits for its answers; by its defaults, the
+# client would try for a minute.
+admin_store = (
+    sync_redis.from_url(
+        REDIS_URL,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 1),
+    )
+    if REDIS_URL
+    else None
+)
