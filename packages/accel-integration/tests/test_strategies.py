@@ -805,6 +805,16 @@ def test_pipeline_calls_sync_functions():
     assert sp.pipeline(sp.Timeout(5), sp.Throttling(5)).call(divmod, 7, 2) == (3, 1)
 
 
+def test_pipeline_refuses_a_coroutine_that_nobody_would_wait_for():
+    async def fetch(url):
+        raise ConnectionError
+
+    pipeline = sp.pipeline(sp.Fallback("nothing"), sp.RetryPattern(3, 0))
+
+    with pytest.raises(TypeError, match="<lambda>' is no async function"):
+        pipeline.call(lambda: fetch("/"))
+
+
 def test_pipeline_leaves_all_names_of_arguments_to_the_function():
     assert sp.pipeline(sp.Timeout(5)).call(dict, func=1) == {"func": 1}
 

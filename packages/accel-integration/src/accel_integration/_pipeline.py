@@ -1,5 +1,6 @@
 """Pipelines: several strategies as one."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -7,6 +8,7 @@ from accel_integration._strategy import (
     Plan,
     Strategy,
     is_async,
+    name_of,
     refuse_others,
     warn_of_doubts,
 )
@@ -45,7 +47,11 @@ class Pipeline:
         return f"<{type(self).__name__} {self.name!r}: {steps}>"
 
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call *func* once under these strategies; await the result if it is async."""
+        """Call *func* once under these strategies; await the result if it is async.
+
+        Raises:
+            TypeError: It is no async function, and has made a coroutine.
+        """
         refuse_others(func)
         wants_await = is_async(func)
         if (plan := self._plans.get(wants_await)) is None:
@@ -54,7 +60,22 @@ class Pipeline:
             # Another thread may have been quicker, and its plan knows some keys.
             plan = self._plans.setdefault(wants_await, plan)
         result: R = plan.wrapper(func, *args, **kwargs)
+        if not wants_await:
+            # Here, where no fallback hides it.
+            refuse_coroutine(func, result)
         return result
+
+
+def refuse_coroutine(func: Callable[..., Any], result: object) -> None:
+    """Refuse what a sync *func* has made, if it would only run after its strategies."""
+    if inspect.iscoroutine(result):
+        result.close()
+        msg = (
+            f"{name_of(func)!r} is no async function, and returned a coroutine, for "
+            "which no strategy would wait. Hand over the async function itself, as in "
+            "`pipeline.call(client.get, url)`."
+        )
+        raise TypeError(msg)
 
 
 def apply(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

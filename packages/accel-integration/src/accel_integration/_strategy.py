@@ -23,6 +23,7 @@ __all__ = [
     "StatefulStrategy",
     "Strategy",
     "checked",
+    "name_of",
     "plan_of",
 ]
 
