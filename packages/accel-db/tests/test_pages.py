@@ -3,15 +3,29 @@ import contextlib
 import datetime as dt
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from sqlalchemy import insert, select, text
+from sqlalchemy import ARRAY, Integer, insert, select, text
+from sqlalchemy.dialects.postgresql import DATERANGE, INET, INTERVAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, joinedload, mapped_column
 
 from accel_db import InvalidCursor, InvalidPayload, Orm
 from accel_db._cursors import CursorQuery
+from accel_db.testing import create_database
 
-from .models import Author, File, Level, Moment, OrderLine, Post, Sample, db as manager
+from .models import (
+    Author,
+    Comment,
+    File,
+    Level,
+    Moment,
+    OrderLine,
+    Post,
+    Sample,
+    db as manager,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +119,43 @@ async def test_a_cursor_orders_by_columns(aorm):
         await aorm.cursor_page(select(Author), order_by=[-Author.id])
     with pytest.raises(InvalidPayload, match="needs a query for one model"):
         await aorm.cursor_page(select(1))
+
+
+async def test_a_cursor_needs_objects_of_one_model(aorm):
+    for query in (select(Author.id), select(Author, Post).join(Post)):
+        with pytest.raises(InvalidPayload, match="needs a query for one model"):
+            await aorm.cursor_page(query)
+
+
+def test_a_cursor_follows_an_alias(db):
+    writer = aliased(Author)
+    query = select(writer).options(joinedload(writer.posts))
+    with db.session() as session:
+        orm = Orm(session)
+        for name in "bca":
+            author = orm.create_item({"name": name}, Author)
+            orm.bulk_create(Post, [{"author_id": author.id}] * 2)
+
+        found = page_by_page(orm, query, size=1, order_by=[writer.name.desc()])
+        plain = page_by_page(orm, query, size=2)
+
+        assert [author.name for author in found] == ["c", "b", "a"]
+        assert [author.name for author in plain] == ["b", "c", "a"]
+        with pytest.raises(InvalidPayload, match="columns of the alias of Author"):
+            orm.cursor_page(query, order_by=[Author.name])
+
+
+def test_a_cursor_leaves_duplicates_out(db):
+    query = select(Post).join(Post.comments).distinct()
+    with db.session() as session:
+        orm = Orm(session)
+        posts = orm.bulk_create(Post, [{"title": title} for title in (None, "a", "b")])
+        for post in posts:
+            orm.bulk_create(Comment, [{"post_id": post.id}] * 2)
+
+        found = page_by_page(orm, query, size=1, order_by=[Post.title.desc()])
+
+        assert [post.title for post in found] == ["b", "a", None]
 
 
 titles = st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=8)
@@ -286,6 +337,77 @@ def test_small_pages_are_the_parts_of_a_large_one(db, name, data, size, down):
 
         assert [row.id for row in pages] == [row.id for row in whole]
         assert len(whole) == len(values)
+
+
+FORGED = st.one_of(
+    st.none() | st.booleans() | st.floats(),
+    st.integers(-(2**65), 2**65),
+    st.text(st.characters(exclude_categories=[]), max_size=3),
+    st.sampled_from(["1e999999999", "Infinity", "sNaN", "LOW", "1 day", "12:00"]),
+    st.sampled_from([{"hex": "ff"}, {"hex": 5}, {"a": 1}, [1]]),
+    st.datetimes(timezones=st.timezones()).map(dt.datetime.isoformat),
+)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@settings(
+    max_examples=12,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(value=FORGED)
+def test_a_forged_position_is_a_page_or_refused(db, name, value):
+    cursor = forge([[name, "id"], [value, 1]])
+    order = [getattr(Sample, name)]
+
+    with db.session() as session, contextlib.suppress(InvalidCursor):
+        Orm(session).cursor_page(select(Sample), order_by=order, cursor=cursor)
+
+
+class Postgres(DeclarativeBase):
+    pass
+
+
+class Host(Postgres):
+    """Has columns of types that PostgreSQL alone has."""
+
+    __tablename__ = "host"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[Any] = mapped_column(INET)
+    lease: Mapped[Any] = mapped_column(INTERVAL)
+    ports: Mapped[Any] = mapped_column(ARRAY(Integer))
+    valid: Mapped[Any] = mapped_column(DATERANGE)
+
+
+@pytest.fixture
+def hosts(postgres):
+    """Give a session with rows that are mostly larger than the one before."""
+    with (
+        manager.override(create_database(postgres)),
+        manager.session.begin() as session,
+    ):
+        Postgres.metadata.create_all(session.connection())
+        # Thirty days are less than a month of an interval, and a year is 360 of them.
+        for key, lease in enumerate(
+            ["29 days", "1 mon", "30 days 1 s", "1 year", "361 d"]
+        ):
+            row = f"{key}, '10.0.0.{key}/30', '{lease}', '{{1,{key}}}', '[2026-01-0{key + 1},)'"
+            session.execute(text(f"INSERT INTO host VALUES ({row})"))
+        yield session
+
+
+@pytest.mark.parametrize("name", ["address", "lease", "ports", "valid"])
+def test_types_that_only_the_database_knows(hosts, name):
+    order = [getattr(Host, name)]
+    forged = forge([[name, "id"], ["nonsense", 1]])
+
+    found = page_by_page(Orm(hosts), select(Host), size=1, order_by=order)
+
+    assert [host.id for host in found] == [0, 1, 2, 3, 4]
+    with pytest.raises(InvalidCursor), hosts.begin_nested():
+        Orm(hosts).cursor_page(select(Host), order_by=order, cursor=forged)
 
 
 def test_an_index_serves_pages_by_time():

@@ -62,7 +62,7 @@ def carrier_of(column: Any, dialect: Dialect) -> Carrier:
     shown = _shown_type(column.type, dialect)
     kind = python_type(shown)
     if dialect.name == "sqlite":
-        return _Stored(column, _stored_kinds(kind))
+        return _Stored(column, shown, _stored_kinds(kind))
     if kind in _READABLE or issubclass(kind, enum.Enum):
         return _Typed(column, shown, kind)
     return _Text(column)
@@ -103,6 +103,7 @@ class _Stored:
     """SQLite's own values, of which there are four kinds, whatever the column's type."""
 
     column: Any
+    shown: TypeEngine[Any]
     kinds: tuple[type[Any], ...]
 
     @property
@@ -123,6 +124,8 @@ class _Stored:
             raise TypeError
         read = coerce(plain, _AS_STORED, "cursor")
         if not can_be(read, _AS_STORED, "sqlite"):
+            raise ValueError
+        if isinstance(self.shown, sa.Enum) and read not in self.shown.enums:
             raise ValueError
         return sa.literal(read, _AS_STORED)
 

@@ -36,14 +36,16 @@ class _Order:
         # An expression in SQL does not know.
         return getattr(self.column, "nullable", True)
 
-    def clauses(self) -> list[ColumnElement[Any]]:
+    def clause(self) -> ColumnElement[Any]:
         """Order by NULL first or last: databases disagree on where it belongs."""
-        direction = sa.desc if self.descending else sa.asc
-        clauses: list[ColumnElement[Any]] = [direction(self.carrier.compared)]
-        if self.nullable:
-            known = self.column.is_not(None)
-            clauses.insert(0, sa.asc(known) if self.nulls_first else sa.desc(known))
-        return clauses
+        compared = self.carrier.compared
+        clause: ColumnElement[Any] = (
+            sa.desc(compared) if self.descending else sa.asc(compared)
+        )
+        if not self.nullable:
+            return clause
+        # In the order itself: beside a DISTINCT, PostgreSQL orders by no condition.
+        return clause.nulls_first() if self.nulls_first else clause.nulls_last()
 
     def known(self, plain: Any) -> ColumnElement[Any] | None:
         """Return the value of a cursor, or None where that has no value."""
@@ -95,7 +97,7 @@ class CursorQuery:
         self._positions: list[Any] = []
         # An order of its own would contradict the condition of the cursor.
         query = statement.order_by(None)
-        query = query.order_by(*(part for x in self._orders for part in x.clauses()))
+        query = query.order_by(*(x.clause() for x in self._orders))
         query = query.add_columns(*_labelled(self._orders))
         if cursor:
             query = query.where(_beyond(self._orders, _decode(cursor, self._orders)))
