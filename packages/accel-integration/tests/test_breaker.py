@@ -594,13 +594,18 @@ async def test_origins_that_were_not_called_for_long_are_forgotten(monkeypatch):
 
     assert await error_at("once") is ConnectionError
     assert await error_at("often") is CircuitBreakerError
+    assert breaker.at(call, "often").state == "open"
     assert await error_at("isolated") is CircuitBreakerError
 
 
-def test_memory_does_not_grow_with_the_origins(monkeypatch):
+@pytest.mark.parametrize("is_isolated", [False, True])
+def test_memory_does_not_grow_with_the_origins(monkeypatch, is_isolated):
     monkeypatch.setattr("accel_integration._strategy.MAX_ORIGINS", 4)
     breaker, throttle = sp.CircuitBreaker(key="all"), sp.Throttling()
+    if is_isolated:
+        breaker.isolate()
 
+    @sp.Fallback(None)
     @breaker
     @throttle
     def call(api):

@@ -199,12 +199,12 @@ def test_a_forked_process_asks_what_hangs_in_its_parent(mortal_valkey):
     ("options", "is_thread_of_caller"),
     [
         ({}, False),
-        ({"socket_timeout": 0.1, "socket_connect_timeout": 0.1}, False),
+        ({"socket_timeout": 0.25, "socket_connect_timeout": 0.25}, False),
         ({"retry": Retry(NoBackoff(), 0)}, False),
         (
             {
-                "socket_timeout": 0.1,
-                "socket_connect_timeout": 0.1,
+                "socket_timeout": 0.25,
+                "socket_connect_timeout": 0.25,
                 "retry": Retry(NoBackoff(), 0),
             },
             True,
