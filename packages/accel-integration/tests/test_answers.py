@@ -183,7 +183,7 @@ async def test_statuses_decide_although_the_body_is_no_json(status, requests):
     assert len(made) == requests
 
 
-@pytest.mark.parametrize("func", [body, whole])
+@pytest.mark.parametrize("read", [body, whole])
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -194,8 +194,8 @@ async def test_statuses_decide_although_the_body_is_no_json(status, requests):
     ],
     ids=["html", "bytes", "deep", "long"],
 )
-async def test_a_body_that_nobody_can_read_is_no_error_of_ours(func, content, why):
-    it, _ = served(dict[str, int], content, 200, func=func)
+async def test_a_body_that_nobody_can_read_is_no_error_of_ours(read, content, why):
+    it, _ = served(dict[str, int], content, 200, func=read)
 
     with pytest.raises(ResponseValidationError, match=why) as caught:
         await it.call()
@@ -230,11 +230,13 @@ async def test_names_of_fields_write_no_lines_of_their_own_into_a_log():
     assert len(str(caught.value)) < 1_000
 
 
-@pytest.mark.parametrize("func", [body, whole])
-@pytest.mark.parametrize("content", [b"<html>", DEEP, LONG_NUMBER])
-async def test_a_circuit_opens_for_garbage(func, content):
+@pytest.mark.parametrize("read", [body, whole])
+@pytest.mark.parametrize(
+    "content", [b"<html>", DEEP, LONG_NUMBER], ids=["html", "deep", "long"]
+)
+async def test_a_circuit_opens_for_garbage(read, content):
     patterns = [sp.CircuitBreaker(2, 30)]
-    it, _ = served(dict[str, int], content, 200, func=func, patterns=patterns)
+    it, _ = served(dict[str, int], content, 200, func=read, patterns=patterns)
 
     for _ in range(2):
         with pytest.raises(ResponseValidationError):
@@ -244,10 +246,10 @@ async def test_a_circuit_opens_for_garbage(func, content):
         await it.call()
 
 
-@pytest.mark.parametrize("func", [body, whole])
-async def test_garbage_with_a_good_status_is_asked_for_again(func):
+@pytest.mark.parametrize("read", [body, whole])
+async def test_garbage_with_a_good_status_is_asked_for_again(read):
     patterns = [sp.Fallback({}), sp.RetryPattern(3, 0, statuses={503})]
-    it, made = served(dict[str, int], b"<html>", 200, func=func, patterns=patterns)
+    it, made = served(dict[str, int], b"<html>", 200, func=read, patterns=patterns)
 
     assert await it.call() == {}
     assert len(made) == 3
