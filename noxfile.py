@@ -130,10 +130,14 @@ def browser(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Test each package with the oldest dependencies that it claims to support."""
     for package in PACKAGES:
+        # A wheel's requirements count as indirect, which get the newest release; those
+        # of a project file count as direct. What is installed already would stay.
+        project = f"packages/{package}/pyproject.toml"
         session.install(
-            *("--exact", "--resolution=lowest-direct", str(wheel(package))),
+            *("--exact", "--upgrade", "--resolution=lowest-direct"),
+            *(str(wheel(package)), "--requirements", project, "--all-extras"),
             *("--constraint", str(DIST / "siblings.txt"), "--no-sources"),
-            *("--group", f"packages/{package}/pyproject.toml:test"),
+            *("--group", f"{project}:test"),
         )
         session.run("pytest", f"packages/{package}/tests", *session.posargs)
 
