@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import fastapi.routing
 import pytest
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from hypothesis import given, strategies as st
 
 from accel_cache import MemoryCache, early_lookup
+from accel_cache._asgi import is_caching_on
 from accel_cache._entry import Draft
 from accel_cache._policy import Policy
 from accel_cache._request import _remembered_key
@@ -110,6 +112,16 @@ async def test_close_to_its_expiry_the_lot_is_drawn_after_the_dependencies(
             await cache.settle()
 
     assert [e.detail for e in spy.events if e.name == "cache.hit"] == [how]
+
+
+@pytest.mark.parametrize("state", [FastAPI().state, SimpleNamespace()])
+def test_caching_is_on_until_somebody_switches_it_off(state):
+    scope = {"app": SimpleNamespace(state=state)}
+    before = is_caching_on(scope)
+
+    state.CACHE_STATUS = False
+
+    assert (before, is_caching_on(scope), is_caching_on({})) == (True, False, True)
 
 
 @given(

@@ -10,6 +10,19 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
+def is_caching_on(scope: MutableMapping[str, Any]) -> bool:
+    """Tell whether the application lets anything be cached: `app.state.CACHE_STATUS`."""
+    state: Any = getattr(scope.get("app"), "state", None)
+    try:
+        # Starlette's state first raises for each attribute that it is asked for.
+        return bool(state["CACHE_STATUS"])
+    except KeyError:
+        return True
+    except TypeError:
+        # No application, or a state without items: of another framework, or older.
+        return bool(getattr(state, "CACHE_STATUS", True))
+
+
 async def empty() -> Message:
     """Receive a body without a byte."""
     # Who asks again, waiting for a disconnect, must not stop the loop.

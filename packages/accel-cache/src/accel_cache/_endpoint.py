@@ -7,6 +7,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from accel_cache import _fastapi as met
+from accel_cache._asgi import is_caching_on
 from accel_cache._engine import Engine, Outcome, Query
 from accel_cache._entry import Draft
 from accel_cache._http import (
@@ -40,6 +41,7 @@ class CachedEndpoint:
         self._engine = engine
         self._options = options
         self._is_async = iscoroutinefunction(endpoint)
+        self._name = (endpoint.__module__, endpoint.__qualname__)
         self._choice = Choice.of(options)
         self.injection = met.Injection(endpoint)
 
@@ -61,7 +63,7 @@ class CachedEndpoint:
         if (identity := identify(call, self._options)) is None:
             return await self._pass(call, "identity-unknown")
         tags = tags_of(self._options.tags, arguments)
-        key = key_of(call, identity, self._endpoint, self._options)
+        key = key_of(call, identity, self._name, self._options)
         if (outcome := self._held(call, key)) is None:
             outcome = await self._engine.ask(self._query(call, key, tags))
         return reply(call, outcome, bool(tags), self._engine.wall())
@@ -84,7 +86,7 @@ class CachedEndpoint:
             return None
         if (identity := identify(call, self._options)) is None:
             return None
-        key = key_of(call, identity, self._endpoint, self._options)
+        key = key_of(call, identity, self._name, self._options)
         if (outcome := self._held(call, key, "early")) is None:
             return None
         return reply(call, outcome, bool(self._options.tags), self._engine.wall())
@@ -114,8 +116,7 @@ class CachedEndpoint:
         request = call.request
         if request.scope["method"] not in {"GET", "HEAD"}:
             return "method"
-        app = request.scope.get("app")
-        if not getattr(getattr(app, "state", None), "CACHE_STATUS", True):
+        if not is_caching_on(request.scope):
             return "disabled"
         if call.forbids_storing:
             return "no-store"

@@ -37,14 +37,6 @@ def header_values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[b
     return [value for key, value in headers if key.lower() == name]
 
 
-def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
-    """Return the lines of each header; ASGI gives the names in lower case."""
-    found: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        found.setdefault(name, []).append(value)
-    return found
-
-
 def directives(values: Iterable[bytes]) -> dict[str, str]:
     """Parse `Cache-Control`; quoted strings may hold commas (RFC 9111, 5.2)."""
     found: dict[str, str] = {}

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import unquote, urljoin, urlsplit
 
-from accel_cache._asgi import Application, Message, Receive, Send, empty, nowhere
+from accel_cache._asgi import (
+    Application,
+    Message,
+    Receive,
+    Send,
+    empty,
+    is_caching_on,
+    nowhere,
+)
 from accel_cache._cache import cache_for
 from accel_cache._engine import Engine, Outcome, Query
 from accel_cache._entry import Draft, Entry
@@ -63,7 +71,7 @@ class CacheMiddleware:
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
         """Serve one connection; only HTTP is cached."""
-        if scope["type"] != "http" or not _is_on(scope):
+        if scope["type"] != "http" or not is_caching_on(scope):
             await self._app(scope, receive, send)
         elif scope["method"] not in _SAFE:
             await self._forward_unsafe(scope, receive, send)
@@ -342,11 +350,6 @@ class _Capture:
         if rules is None:
             return replace(old, headers=headers, storable=False)
         return rules.draft(old.body, start)
-
-
-def _is_on(scope: MutableMapping[str, Any]) -> bool:
-    state = getattr(scope.get("app"), "state", None)
-    return bool(getattr(state, "CACHE_STATUS", True))
 
 
 def _wants_no_cache(scope: MutableMapping[str, Any]) -> bool:

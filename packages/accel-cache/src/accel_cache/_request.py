@@ -1,7 +1,7 @@
 """What a request asks for, and for whom: the key of a cached response."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,6 @@ from accel_cache._entry import Entry
 from accel_cache._http import (
     IDENTITY_HEADERS,
     RawHeaders,
-    by_name,
     directives,
     variant,
 )
@@ -75,7 +74,12 @@ class Selectors:
     def read(self, headers: RawHeaders) -> dict[bytes, list[bytes]]:
         """Return the headers of a request that matter to the cache, by name."""
         read = self._read
-        return by_name([pair for pair in headers if pair[0] in read])
+        found: dict[bytes, list[bytes]] = {}
+        # A loop of its own: nearly all of what clients send is passed over.
+        for name, value in headers:
+            if name in read:
+                found.setdefault(name, []).append(value)
+        return found
 
 
 def _encoded(names: "frozenset[str] | tuple[()]") -> tuple[tuple[str, bytes], ...]:
@@ -152,19 +156,19 @@ def _credential(call: Call, name: bytes, options: Options) -> tuple[object, ...]
 
 def _is_authenticated(request: met.Request) -> bool:
     user = request.scope.get("user")
-    return bool(getattr(user, "is_authenticated", False))
+    return user is not None and bool(getattr(user, "is_authenticated", False))
 
 
 def key_of(
-    call: Call, identity: Identity, endpoint: Callable[..., Any], options: Options
+    call: Call, identity: Identity, name: tuple[str, str], options: Options
 ) -> str:
-    """Return the key of what *call* asks for."""
+    """Return the key of what *call* asks of the endpoint *name*."""
     scope, headers = call.request.scope, call.headers
     path, query = scope["path"], scope["query_string"]
     hosts = tuple(headers.get(b"host", ()))
-    plain = tuple(
-        [(name, tuple(headers.get(raw, ()))) for name, raw in call.selectors.plain]
-    )
+    plain: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+    if declared := call.selectors.plain:
+        plain = tuple([(n, tuple(headers.get(raw, ()))) for n, raw in declared])
     where = (
         scope["method"],
         scope.get("scheme"),
@@ -173,8 +177,7 @@ def key_of(
         # Two services on one server may well have one host and one path.
         getattr(scope.get("app"), "title", ""),
         call.selectors.database,
-        endpoint.__module__,
-        endpoint.__qualname__,
+        *name,
     )
     if options.key is not None:
         return digest(*where, made(options.key, call.arguments), plain, identity)
