@@ -49,7 +49,9 @@ _SQLITE_FAILED = re.compile(
 _SAID = re.compile(
     r"FATAL: +(?P<server>[^\n]+)|Connection refused|timeout expired|"
     r"failed to resolve host|could not translate host name|rejected SSL upgrade|"
-    r"server does not support SSL|certificate verify failed|"
+    r"server does not support SSL|certificate verify failed(?:: [\w ]+\w)?|"
+    r"server certificate for \"[^\"\n]+\"[^\"\n]* does not match host name|"
+    r"root certificate file [^\n]+? does not exist|"
     r"server closed the connection unexpectedly|too many clients already|"
     r"unable to open database file|disk I/O error|database or disk is full"
 )

@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from accel_db._errors import ConfigurationError
+from accel_db._tls import single, take_tls, with_one_mode
 
 _SYNC_POSTGRES = frozenset({"psycopg", "psycopg2", "pg8000"})
 _ASYNC_POSTGRES = frozenset({"asyncpg", "psycopg", "psycopg_async"})
@@ -22,7 +23,6 @@ _ASYNCPG_ONLY = frozenset(
         "prepared_statement_cache_size",
         "prepared_statement_name_func",
         "statement_cache_size",
-        "ssl",
     }
 )
 # What libpq understands, and asyncpg needs not or cannot know.
@@ -37,7 +37,9 @@ _LIBPQ_ONLY = frozenset(
         "keepalives_idle",
         "keepalives_interval",
         "krbsrvname",
+        "sslcertmode",
         "sslcompression",
+        "sslsni",
         "tcp_user_timeout",
     }
 )
@@ -101,6 +103,7 @@ def _postgres(url: URL, driver: str) -> DatabaseUrls:
         raise ConfigurationError(
             f"The driver {driver!r} is unknown. Leave it out, or use psycopg or asyncpg."
         )
+    url = with_one_mode(url)
     sync_driver = driver if driver in _SYNC_POSTGRES else "psycopg"
     async_driver = driver if driver in _ASYNC_POSTGRES else "asyncpg"
     sync = url.set(drivername=f"postgresql+{sync_driver}")
@@ -115,24 +118,19 @@ def _postgres(url: URL, driver: str) -> DatabaseUrls:
 
 def _asyncpg_arguments(url: URL) -> tuple[URL, dict[str, Any]]:
     """Translate libpq's parameters: asyncpg raises a TypeError for them."""
-    query = {key: _single(value) for key, value in url.query.items()}
+    query = {key: single(value) for key, value in url.query.items()}
     args: dict[str, Any] = {}
     settings = _session_options(query.pop("options", ""))
     if application := query.pop("application_name", None):
         settings["application_name"] = application
     if timeout := query.pop("connect_timeout", None):
         args["timeout"] = _seconds(timeout)
-    if (ssl := _ssl_argument(query)) is not None:
-        args["ssl"] = ssl
+    args |= take_tls(query)
     if settings:
         args["server_settings"] = settings
     unknown = [key for key in query if key in _LIBPQ_ONLY]
     kept = {k: v for k, v in url.query.items() if k in query and k not in unknown}
     return url.set(query=kept), args
-
-
-def _single(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else value[-1]
 
 
 def _seconds(value: str) -> float:
@@ -165,38 +163,3 @@ def _session_options(options: str) -> dict[str, str]:
             )
         settings[name.replace("-", "_")] = value
     return settings
-
-
-def _ssl_argument(query: dict[str, str]) -> Any:
-    mode = query.pop("sslmode", None)
-    files = {
-        key: query.pop(key, None)
-        for key in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword")
-    }
-    if mode == "disable" or not any(files.values()):
-        return mode
-    return _ssl_context(mode or "prefer", files)
-
-
-def _ssl_context(mode: str, files: dict[str, str | None]) -> Any:
-    import ssl
-
-    root = files["sslrootcert"]
-    try:
-        # `system` is libpq's word for what the machine trusts.
-        context = ssl.create_default_context(cafile=None if root == "system" else root)
-        context.check_hostname = mode == "verify-full"
-        if not root and mode not in {"verify-ca", "verify-full"}:
-            context.verify_mode = ssl.CERT_NONE
-        if certificate := files["sslcert"]:
-            context.load_cert_chain(certificate, files["sslkey"], files["sslpassword"])
-        if revoked := files["sslcrl"]:
-            context.load_verify_locations(revoked)
-            # Python reads a list of revoked certificates, but does not use it unasked.
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
-    except OSError as exc:
-        raise ConfigurationError(
-            f"The files for TLS cannot be read: {exc}. Look at `sslrootcert`, "
-            "`sslcert`, `sslkey` and `sslcrl` of the database URL."
-        ) from exc
-    return context
