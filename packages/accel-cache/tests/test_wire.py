@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio as redis
 from hypothesis import given, strategies as st
 
-from accel_cache import Cache, _link, _resp
+from accel_cache import Cache, _link, _redis_store, _resp
 from accel_cache._entry import Draft, Entry, decode, encode
 from accel_cache.testing import cache_spy
 
@@ -200,6 +200,37 @@ async def test_without_memory_every_read_asks_the_server(client):
     await cache.aclose()
 
     assert after - before == 11
+
+
+@pytest.mark.parametrize(("l1", "decoded"), [(32 << 20, 2), (0, 22)])
+async def test_without_tracking_the_same_bytes_are_decoded_once(
+    client, monkeypatch, l1, decoded
+):
+    seen, state = [], ["old"]
+    one = Cache(client, namespace="cold", tracking=False, l1=l1)
+    two = Cache(client, namespace="cold", tracking=False, l1=0)
+
+    def counted(data):
+        seen.append(data)
+        return decode(data)
+
+    async def compute():
+        return state[0]
+
+    async def read(cache):
+        return await cache.get_or_set("key", compute, ttl=60, tags=["t"])
+
+    await read(two)
+    monkeypatch.setattr(_redis_store, "decode", counted)
+    old = [await read(one) for _ in range(11)]
+    state[0] = "new"
+    await two.invalidate(["t"])
+    new = [await read(one) for _ in range(12)]
+    await one.aclose()
+    await two.aclose()
+
+    assert old + new == ["old"] * 11 + ["new"] * 12
+    assert sum(map(bool, seen)) == decoded  # nothing is no entry, at no cost
 
 
 async def test_a_reply_and_its_revocation_in_one_read_leave_nothing_stale():

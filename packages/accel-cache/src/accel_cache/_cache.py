@@ -32,7 +32,8 @@ class Cache:
     are used; without one, values stay in this process.
     *namespace* and *version* separate applications and releases that share a
     server. *l1* is how many bytes each event loop keeps in memory; the server
-    reports changes to it (RESP3 tracking), `tracking=False` does without both.
+    reports changes to it (RESP3 tracking). With `tracking=False` it is asked at
+    every hit, and the memory only spares decoding the same bytes again.
     *timeout* is the budget of a call to the server, in seconds: beyond it the
     cache steps aside, and asks again later.
     *max_bytes* bounds the memory of a cache without a client; each entry counts for

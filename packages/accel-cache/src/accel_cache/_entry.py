@@ -57,7 +57,7 @@ class Entry:
     sent: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """What the last reply made of it: the next one is mostly the same."""
+    """What it came from and was made into: the next time it is mostly the same."""
 
     @property
     def dead_at(self) -> float:

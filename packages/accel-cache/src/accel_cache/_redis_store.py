@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from accel_cache._entry import Entry, decode, encode
 from accel_cache._errors import CacheUnavailable
@@ -100,6 +100,8 @@ class _Local:
     def __init__(self, l1_bytes: int) -> None:
         self.link: Link | None = None
         self.shelf = Shelf(l1_bytes)
+        # Each of these is held twice: as it came, and decoded.
+        self._decoded = Shelf(l1_bytes // 2)
         self.heard = 0.0
         """When the last command left that the server has answered."""
         self.asking: asyncio.Task[None] | None = None
@@ -115,6 +117,20 @@ class _Local:
             self._dependents.setdefault(redis_key, set()).add(key)
         for gone in self.shelf.put(key, entry):
             self._detach(gone)
+
+    def decoded(self, key: str, data: bytes) -> Entry | None:
+        """Return what *data* stands for; if it is the same as last time, that entry.
+
+        Comparing is far cheaper than to decompress and to parse, and an entry that
+        is known has its headers.
+        """
+        known = self._decoded.get(key)
+        if known is not None and known.sent["data"] == data:
+            return known
+        if (entry := decode(data)) is not None:
+            entry.sent["data"] = data
+            self._decoded.put(key, entry)
+        return entry
 
     def changed(self, redis_keys: list[bytes] | None) -> None:
         """Drop what depended on *redis_keys* (`None`: on anything), wake waiters."""
@@ -173,11 +189,10 @@ class RedisStore:
         # The pool alone: whoever holds caches by client must not keep it alive.
         self._pool = client.connection_pool
         self._prefix = prefix.encode()
-        self._l1_bytes = l1_bytes if tracking else 0
         self._tracking = tracking
         self._timeout = timeout
         self._wall = clock
-        self._local = PerLoop(lambda: _Local(l1_bytes if tracking else 0))
+        self._local = PerLoop(lambda: _Local(l1_bytes))
         self._deferred: dict[str, float] = {}
         self._orphans: set[tuple[bytes, bytes]] = set()
 
@@ -246,9 +261,12 @@ class RedisStore:
         local, link = self._local.get(), self._link()
 
         def note(replies: Replies) -> None:
-            entry = _valid(replies[0])
-            found.append(entry)
-            if entry is not None and self._l1_bytes and link.tracks:
+            data = _live(replies[0])
+            if not link.tracks:
+                found.append(local.decoded(key, data))
+                return
+            found.append(entry := decode(data))
+            if entry is not None:
                 local.keep(key, entry, names)
 
         await self._call([b"MGET", *names], on_reply=note)
@@ -268,7 +286,7 @@ class RedisStore:
         )
         async with self._answerable(keys[0], lease):
             (reply,) = await self._call(claiming)
-        entry = _valid(reply[1:])
+        entry = decode(_live(reply[1:]))
         return Claim(bool(reply[0]), lease, tuple(reply[2:]), entry)
 
     async def wait(self, key: str, limit: float) -> None:
@@ -427,13 +445,16 @@ def _with_tokens(data: bytes, tokens: Sequence[bytes]) -> bytes:
     return b"%d " % sum(map(len, tokens)) + b"".join(tokens) + data
 
 
-def _valid(values: list[bytes | None]) -> Entry | None:
-    """Return the entry if the tokens it was stored with are still current."""
+def _live(values: list[bytes | None]) -> bytes:
+    """Return what was stored, if the tokens it was stored with are still current.
+
+    Nothing else is an entry, and an empty string least of all.
+    """
     data, *tokens = values
-    if data is None or any(token is None for token in tokens):
-        return None
+    if data is None or None in tokens:
+        return b""
     size, _, rest = data.partition(b" ")
-    current = b"".join(token for token in tokens if token is not None)
+    current = b"".join(cast("list[bytes]", tokens))
     if size != _digits(len(current)) or not rest.startswith(current):
-        return None
-    return decode(rest[len(current) :])
+        return b""
+    return rest[len(current) :]
