@@ -4,12 +4,19 @@ import subprocess
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import Column, Integer, make_url, select, text
+from sqlalchemy import Column, Integer, func, make_url, select, text
 
 from accel_db import MainDatabaseManager, Orm, OrmAsync, Unavailable, as_unavailable
 from accel_db.testing import create_database, postgres_server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # psycopg cannot close a cursor whose connection is lost, and says so later.
+    pytest.mark.filterwarnings(
+        "ignore:.*ServerCursor:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
+db = MainDatabaseManager("sqlite://", name="streams", DEV_STATUS=True)
 
 
 @pytest.fixture
@@ -105,6 +112,83 @@ async def test_a_write_is_not_repeated_but_says_why(postgres, manager):
 
     assert (caught.value.http_status, caught.value.retry_after) == (503, 1.0)
     assert count == 2
+
+
+class Line(db.Base):
+    __tablename__ = "line"
+    id = Column(Integer, primary_key=True)
+
+
+@pytest.fixture
+def lines(postgres):
+    """Give a manager of more rows than a stream reads at once."""
+    with db.override(create_database(postgres)):
+        db.create_all()
+        with db.session() as session:
+            Orm(session).bulk_create(Line, [{"id": key} for key in range(200)])
+        yield db
+
+
+async def test_a_stream_whose_connection_dies_is_unavailable(postgres, lines):
+    async def follow(aorm):
+        async for line in aorm.stream(select(Line), batch=10):
+            if line.id == 5:
+                cut_every_connection(postgres, lines)
+
+    async with lines.asession() as session:
+        with pytest.raises(Unavailable):
+            await follow(OrmAsync(session))
+        left = await OrmAsync(session).count(select(Line))
+    busy = lines.aengine.pool.checkedout()
+    await lines.adispose()
+
+    assert (left, busy) == (200, 0)
+
+
+def test_a_sync_stream_whose_connection_dies_is_unavailable(postgres, lines):
+    def follow(orm):
+        for line in orm.stream(select(Line), batch=10):
+            if line.id == 5:
+                cut_every_connection(postgres, lines)
+
+    with lines.session() as session:
+        with pytest.raises(Unavailable):
+            follow(Orm(session))
+        left = Orm(session).count(select(Line))
+
+    assert (left, lines.engine.pool.checkedout()) == (200, 0)
+
+
+def test_a_stream_that_is_left_hides_no_error_of_its_reader(postgres, lines):
+    with lines.session() as session:
+        stream = Orm(session).stream(select(Line), batch=10)
+        next(stream)
+        cut_every_connection(postgres, lines)
+
+        stream.close()
+
+        assert Orm(session).count(select(Line)) == 200
+
+
+async def test_a_stream_that_is_left_leaves_no_cursor(lines):
+    # asyncpg has no way to close one before the transaction ends.
+    url = lines.engine.url.set(drivername="postgresql+psycopg")
+    cursors = select(func.count()).select_from(text("pg_cursors"))
+    manager = MainDatabaseManager(url, name="left by psycopg")
+
+    async with manager.atransaction() as session:
+        stream = OrmAsync(session).stream(select(Line), batch=10)
+        await anext(stream)
+        await stream.aclose()
+        awaited = await session.scalar(cursors)
+    with manager.transaction() as session:
+        stream = Orm(session).stream(select(Line), batch=10)
+        next(stream)
+        stream.close()
+        sync = session.scalar(cursors)
+    await manager.adispose()
+
+    assert (awaited, sync) == (0, 0)
 
 
 async def test_exhausted_connections_are_told_from_a_server_that_is_away():

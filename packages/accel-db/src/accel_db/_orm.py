@@ -1,7 +1,7 @@
 """CRUD on a sync session; `OrmAsync` calls the same code."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar, overload
 
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from accel_db._mixins import mark_deleted, soft_delete_column
 from accel_db._pages import CursorPage, Page, page_count
 from accel_db._payload import as_mapping, check_object, column_values
 from accel_db._plan import Deep, plan_for
+from accel_db._rollback import end_reading
 from accel_db._statements import (
     by_key,
     mapper_of,
@@ -258,17 +259,18 @@ class Orm(UnitsOfWork):
         try:
             with reached(self.session):
                 result = self.session.scalars(query, execution_options=options)
-                for objects in result.partitions():
-                    load(objects)
-                    yield from objects
+                # A reader may leave early, and the transaction may go on without it.
+                with closing(result):
+                    for objects in result.partitions():
+                        load(objects)
+                        yield from objects
         finally:
             self.end_of_stream()
 
     def end_of_stream(self) -> None:
         """Give the connection back, unless a transaction still needs it."""
-        transaction = self.session.get_transaction()
-        if transaction is not None and not self._in_explicit_transaction():
-            transaction.close()
+        if not self._in_explicit_transaction():
+            end_reading(self.session)
 
     def eager_refresh(self, instance: M, *, deep: Deep = True) -> M:
         """Read *instance* again, with everything that *deep* names."""

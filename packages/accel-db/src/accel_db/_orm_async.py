@@ -156,10 +156,13 @@ class OrmAsync:
                 result = await self.session.stream_scalars(
                     query, execution_options=options
                 )
-                async for objects in result.partitions():
-                    await self._run(load, objects)
-                    for instance in objects:
-                        yield instance
+                try:
+                    async for objects in result.partitions():
+                        await self._run(load, objects)
+                        for instance in objects:
+                            yield instance
+                finally:
+                    await result.close()
         finally:
             await self._run(self._orm.end_of_stream)
 

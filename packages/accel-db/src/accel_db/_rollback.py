@@ -1,9 +1,10 @@
-"""A rollback that leaves alone what the transaction did not change."""
+"""Ends of transactions that leave alone what these did not change."""
 
 from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -23,6 +24,17 @@ def roll_back(session: Session) -> None:
             set_committed_value(instance, name, value)
     for instance in session.identity_map.values():
         _restore_key(instance)
+
+
+def end_reading(session: Session) -> None:
+    """End a transaction that only read; unlike a rollback, leave objects as they are."""
+    if (transaction := session.get_transaction()) is None:
+        return
+    try:
+        transaction.close()
+    except DBAPIError:
+        # The connection died. What was read stands, and what was not was said already.
+        transaction.close(invalidate=True)
 
 
 def _restore_key(instance: Any) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapper, Session, SessionTransactionOrigin
 from accel_db import _lane as lane
 from accel_db._errors import Unavailable
 from accel_db._naming import naming
-from accel_db._rollback import roll_back
+from accel_db._rollback import end_reading, roll_back
 from accel_db._translation import reached, translated
 
 R = TypeVar("R")
@@ -90,9 +90,7 @@ class UnitsOfWork:
                 result = work()
                 session.commit()
         except BaseException:
-            if (transaction := session.get_transaction()) is not None:
-                # Unlike rollback(), this leaves objects read before as they are.
-                transaction.close()
+            end_reading(session)
             raise
         return result
 
