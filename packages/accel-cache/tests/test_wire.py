@@ -235,7 +235,7 @@ async def test_without_tracking_the_same_bytes_are_decoded_once(
 
 async def test_a_reply_and_its_revocation_in_one_read_leave_nothing_stale():
     """Both arrive before the reader of the reply runs: the memory must be empty."""
-    kept, loop = set(), asyncio.get_running_loop()
+    kept = set()
 
     def revoke(keys):
         kept.difference_update(keys or set(kept))
@@ -243,9 +243,7 @@ async def test_a_reply_and_its_revocation_in_one_read_leave_nothing_stale():
     exchange = _link.MultiplexedExchange(revoke, lambda: None)
     transport = _Transport()
     exchange.attach(transport)
-    reply = loop.create_task(
-        exchange.send([(b"GET", b"key")], lambda _: kept.add(b"key"))
-    )
+    reply = _asked(exchange, 60, lambda _: kept.add(b"key"))
     await asyncio.sleep(0)
     exchange.data_received(
         b"$5\r\nvalue\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n"
@@ -256,12 +254,20 @@ async def test_a_reply_and_its_revocation_in_one_read_leave_nothing_stale():
     assert kept == set()
 
 
+def _asked(exchange, seconds, on_reply=None):
+    deadline = asyncio.get_running_loop().time() + seconds
+    return asyncio.ensure_future(exchange.send([(b"GET", b"key")], on_reply, deadline))
+
+
 class _Transport(asyncio.Transport):
     def set_protocol(self, protocol):
         pass
 
     def is_closing(self):
         return False
+
+    def abort(self):
+        pass
 
     def write(self, data):
         pass
@@ -273,7 +279,7 @@ async def test_garbage_on_the_wire_closes_the_connection():
     transport = _Transport()
     transport.abort = lambda: lost.append("aborted")
     exchange.attach(transport)
-    reply = asyncio.ensure_future(exchange.send([(b"GET", b"key")], None))
+    reply = _asked(exchange, 60)
     await asyncio.sleep(0)
     exchange.data_received(b"?what\r\n")
 
@@ -281,6 +287,25 @@ async def test_garbage_on_the_wire_closes_the_connection():
         await reply
     assert lost == ["aborted", 1]
     assert not exchange.alive
+
+
+async def test_who_waits_longest_does_not_make_others_wait_longer():
+    exchange = _link.MultiplexedExchange(lambda _: None, lambda: None)
+    exchange.attach(_Transport())
+    answered = _asked(exchange, 0.01)
+    await asyncio.sleep(0)
+    exchange.data_received(b"$5\r\nvalue\r\n")
+    patient = _asked(exchange, 60)
+    await asyncio.sleep(0.05)
+    waited_for = patient.done()
+
+    hasty = _asked(exchange, 0.01)
+
+    async with asyncio.timeout(30):
+        for reply in (hasty, patient):
+            with pytest.raises(TimeoutError, match="was lost"):
+                await reply
+    assert (await answered, waited_for) == ([b"value"], False)
 
 
 async def test_flushall_on_the_server_empties_the_memory(client):

@@ -22,12 +22,17 @@ _PAUSE = 0.5
 class _Batch:
     """Commands sent together, waiting for their replies."""
 
-    __slots__ = ("done", "missing", "on_reply", "replies")
+    __slots__ = ("deadline", "done", "missing", "on_reply", "replies")
 
     def __init__(
-        self, size: int, done: "asyncio.Future[Replies]", on_reply: OnReply | None
+        self,
+        size: int,
+        done: "asyncio.Future[Replies]",
+        on_reply: OnReply | None,
+        deadline: float,
     ) -> None:
         self.missing = size
+        self.deadline = deadline
         self.replies: Replies = []
         self.done = done
         self.on_reply = on_reply
@@ -54,7 +59,7 @@ class Exchange(TypingProtocol):
     alive: bool
 
     async def send(
-        self, commands: Sequence[Command], on_reply: OnReply | None
+        self, commands: Sequence[Command], on_reply: OnReply | None, deadline: float
     ) -> Replies: ...
 
     def close(self) -> None: ...
@@ -81,6 +86,8 @@ class MultiplexedExchange(asyncio.Protocol):
         self._on_invalidate = on_invalidate
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._watched_until = 0.0
         self.alive = False
 
     def attach(self, transport: asyncio.Transport) -> None:
@@ -90,17 +97,39 @@ class MultiplexedExchange(asyncio.Protocol):
         self.alive = not transport.is_closing()
 
     async def send(
-        self, commands: Sequence[Command], on_reply: OnReply | None
+        self, commands: Sequence[Command], on_reply: OnReply | None, deadline: float
     ) -> Replies:
-        """Send *commands* and return their replies."""
+        """Send *commands* and return their replies.
+
+        Without all of them by *deadline*, on the loop's clock, the connection is lost.
+        """
         if not self.alive:
             raise ConnectionError("the connection is closed")
-        batch = _Batch(len(commands), self._loop.create_future(), on_reply)
+        batch = _Batch(len(commands), self._loop.create_future(), on_reply, deadline)
         self._waiting.append(batch)
+        # One timer for all: one for each call is a good part of what a call costs.
+        if self._watch is None or deadline < self._watched_until:
+            self._watch_until(deadline)
         if not self._outbox:
             self._loop.call_soon(self._flush)
         self._outbox.extend(map(pack, commands))
         return await batch.done
+
+    def _watch_until(self, deadline: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watched_until = deadline
+        self._watch = self._loop.call_at(deadline, self._check)
+
+    def _check(self) -> None:
+        self._watch = None
+        if not self._waiting:
+            return
+        deadline = min(batch.deadline for batch in self._waiting)
+        if deadline <= self._watched_until:
+            self._abort(TimeoutError)
+        else:
+            self._watch_until(deadline)
 
     def _flush(self) -> None:
         if self._transport is not None and self.alive:
@@ -130,17 +159,22 @@ class MultiplexedExchange(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection without waiting for the server."""
+        self._abort()
+
+    def _abort(self, error: type[OSError] = ConnectionError) -> None:
         if self._transport is not None:
             self._transport.abort()
-        self._lose()
+        self._lose(error)
 
-    def _lose(self) -> None:
+    def _lose(self, error: type[OSError] = ConnectionError) -> None:
         if not self.alive:
             return
         self.alive = False
+        if self._watch is not None:
+            self._watch.cancel()
         for batch in self._waiting:
             if not batch.done.done():
-                batch.done.set_exception(ConnectionError("the connection was lost"))
+                batch.done.set_exception(error("the connection was lost"))
                 # A caller that was cancelled never reads its future.
                 batch.done.exception()
         self._waiting.clear()
@@ -162,10 +196,10 @@ class SerialExchange:
         self.alive = True
 
     async def send(
-        self, commands: Sequence[Command], on_reply: OnReply | None
+        self, commands: Sequence[Command], on_reply: OnReply | None, deadline: float
     ) -> Replies:
         """Send *commands* and return their replies."""
-        async with self._lock:
+        async with asyncio.timeout_at(deadline), self._lock:
             packed = [pack(command) for command in commands]
             await self._connection.send_packed_command(packed)
             replies = [await self._read() for _ in commands]
@@ -231,10 +265,12 @@ class Link:
             CacheUnavailable: no complete answer within the budget.
         """
         exchange = self._exchange
+        deadline = asyncio.get_running_loop().time() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                exchange = exchange or await self._open()
-                replies = await exchange.send(commands, on_reply)
+            if exchange is None:
+                async with asyncio.timeout_at(deadline):
+                    exchange = await self._open()
+            replies = await exchange.send(commands, on_reply, deadline)
         except TimeoutError as exc:
             why = f"no answer within {self._timeout:g} s"
             raise self._fail(why, exchange) from exc
@@ -275,10 +311,11 @@ class Link:
         await self._watch_loop()
         # A stopped server accepts connections and stays mute: the budget of a
         # probe is its own, nobody waits for it longer than for a call.
-        async with asyncio.timeout(max(self._timeout, 1.0)):
-            return await self._handshake()
+        deadline = asyncio.get_running_loop().time() + max(self._timeout, 1.0)
+        async with asyncio.timeout_at(deadline):
+            return await self._handshake(deadline)
 
-    async def _handshake(self) -> Exchange:
+    async def _handshake(self, deadline: float) -> Exchange:
         options = dict(self._pool.connection_kwargs)
         options.update(
             protocol=3, decode_responses=False, retry=None, retry_on_error=[]
@@ -291,7 +328,8 @@ class Link:
         exchange = MultiplexedExchange(self._on_invalidate, self._lost)
         exchange.attach(transport)
         if self._tracking:
-            (reply,) = await exchange.send([(b"CLIENT", b"TRACKING", b"ON")], None)
+            track = (b"CLIENT", b"TRACKING", b"ON")
+            (reply,) = await exchange.send([track], None, deadline)
             if isinstance(reply, Exception):
                 raise reply
         return exchange
