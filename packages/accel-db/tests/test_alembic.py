@@ -302,12 +302,17 @@ def test_two_processes_migrate_one_after_the_other(project):
     assert "user" in project.tables()
 
 
-def test_the_budget_of_a_statement_is_not_that_of_a_migration(postgres, tmp_path):
+@pytest.mark.parametrize("pgbouncer", [False, True])
+def test_the_budget_of_a_statement_is_not_that_of_a_migration(
+    postgres, tmp_path, pgbouncer
+):
     """Nor that of the lock: who deploys second waits for the first."""
     url = create_database(postgres, "slow test migration")
     project = Project(tmp_path / "slow", url, f"slow {tmp_path}")
     project.manager.dispose()
-    manager = MainDatabaseManager(url, name="budget", statement_timeout=0.2)
+    manager = MainDatabaseManager(
+        url, name=f"budget {pgbouncer}", statement_timeout=0.2, pgbouncer=pgbouncer
+    )
     (project.path / "env.py").write_text(ENV.format(name=manager.name))
     file = Path(command.revision(project.config, "slow").path)
     waits = "\n    op.execute('SELECT pg_sleep(0.6)')"
@@ -332,11 +337,14 @@ def test_the_budget_of_a_statement_is_not_that_of_a_migration(postgres, tmp_path
     blocker.dispose()
     with manager.engine.connect() as connection:
         after = connection.scalar(text("SHOW statement_timeout"))
+        locks = connection.scalar(
+            text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        )
     manager.dispose()
     drop_database(url)
 
     assert errors == []
-    assert after == "200ms"
+    assert (after, locks) == ("200ms", 0)
 
 
 def test_a_migration_that_breaks_references_fails(project):

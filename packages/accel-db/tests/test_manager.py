@@ -8,7 +8,7 @@ import weakref
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, String, select, text, update
+from sqlalchemy import Column, ForeignKey, Integer, String, func, select, text, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from accel_db import (
@@ -507,6 +507,28 @@ async def test_pgbouncer_mode_prepares_nothing(postgres_url):
 
     assert prepared <= 1
     assert manager.lane(single=True, write=False) is None
+
+
+async def test_a_budget_stays_out_of_connections_that_others_get(postgres_url):
+    manager = MainDatabaseManager(
+        postgres_url, name="shared", pgbouncer=True, statement_timeout=0.05
+    )
+    slow = text("SELECT pg_sleep(5)")
+    show = text("SHOW statement_timeout")
+
+    with pytest.raises(StatementTimeout):
+        async with manager.atransaction() as session:
+            await session.execute(slow)
+    with pytest.raises(StatementTimeout), manager.session() as session:
+        Orm(session).rows(select(func.pg_sleep(5)))
+    async with manager.atransaction(statement_timeout=10) as session:
+        inside = await session.scalar(show)
+    with manager.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        outside = raw.execute("SHOW statement_timeout").fetchone()[0]
+    await manager.adispose()
+
+    assert (inside, outside) == ("10s", "0")
 
 
 async def test_url_parameters_reach_both_halves(postgres_url):

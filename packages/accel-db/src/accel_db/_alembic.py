@@ -95,6 +95,11 @@ class AlembicEnv:
 
     def _migrate(self, connection: Connection) -> None:
         context.configure(connection=connection, **self._options())
+        if self._manager.pgbouncer and self._manager.backend == "postgresql":
+            with context.begin_transaction():
+                _lock_transaction(connection)
+                context.run_migrations()
+            return
         with _locked(connection), context.begin_transaction():
             context.run_migrations()
 
@@ -157,6 +162,16 @@ def _locked(connection: Connection) -> Iterator[None]:
         restore = text("SELECT set_config('statement_timeout', :budget, false)")
         connection.execute(restore, {"budget": budget})
         connection.commit()
+
+
+def _lock_transaction(connection: Connection) -> None:
+    """Keep other migrations out until the transaction ends.
+
+    A lock of the session would stay with a connection that PgBouncer gives to others.
+    """
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    connection.execute(text("SET LOCAL lock_timeout = 0"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 @contextlib.contextmanager

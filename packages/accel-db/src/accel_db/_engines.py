@@ -169,6 +169,8 @@ class Engines:
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             event.listen(engine, "before_cursor_execute", _begin_before_write)
+        elif self.options.pgbouncer and self.options.statement_timeout is not None:
+            event.listen(engine, "begin", self._begin_with_budget)
         self.on_create(engine)
 
     def _arguments(self, *, sync: bool) -> dict[str, Any]:
@@ -187,7 +189,8 @@ class Engines:
 
     def _postgres_arguments(self, url: URL, connect: dict[str, Any]) -> None:
         driver, options = url.get_driver_name(), self.options
-        if options.statement_timeout is not None:
+        # PgBouncer refuses settings at the start of a connection that it shares.
+        if options.statement_timeout is not None and not options.pgbouncer:
             budget = milliseconds(options.statement_timeout)
             if driver == "asyncpg":
                 settings = connect.get("server_settings", {})
@@ -219,6 +222,10 @@ class Engines:
                 )
                 self._file_urls = self.urls.with_file(str(Path(directory, "memory.db")))
             return self._file_urls
+
+    def _begin_with_budget(self, connection: Connection) -> None:
+        budget = milliseconds(self.options.statement_timeout or 0)
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {budget}")
 
     def _prepare_sqlite(self, raw: Any, _record: object) -> None:
         # The sqlite3 module must not begin by itself: we do, see _begin_sqlite.

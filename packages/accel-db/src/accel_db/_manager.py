@@ -71,7 +71,8 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
         pool_pre_ping: test a connection before each use, for one more round trip.
         statement_timeout: seconds after which PostgreSQL cancels a statement.
         slow_query: seconds after which a statement is reported as `SlowQuery`.
-        pgbouncer: be compatible with PgBouncer's transaction mode.
+        pgbouncer: be compatible with PgBouncer's transaction mode. Then
+            *statement_timeout* costs a round trip per transaction.
         replicas: URLs of read-only copies. A session reads from one until it writes or
             begins explicitly.
         engine_options: further arguments for SQLAlchemy's `create_engine`.
@@ -161,6 +162,11 @@ class MainDatabaseManager(SessionDependencies, metaclass=OnePerName):
     def adatabase_url(self) -> str:
         """Return the URL of the async half, with its password."""
         return self._current.urls.asynchronous.render_as_string(hide_password=False)
+
+    @property
+    def pgbouncer(self) -> bool:
+        """Tell whether connections are shared as in PgBouncer's transaction mode."""
+        return self._options.pgbouncer
 
     @property
     def backend(self) -> str:
