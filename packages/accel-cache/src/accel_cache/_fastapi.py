@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -291,7 +291,8 @@ class RefreshFailed(Exception):  # noqa: N818 - logged, never seen outside
 
 def refresh_slot(request: Request) -> list[Draft] | None:
     """Return where a background request puts its draft; `None` for a user's own."""
-    return cast("list[Draft] | None", request.scope.get(_REFRESH))
+    slot: list[Draft] | None = request.scope.get(_REFRESH)
+    return slot
 
 
 async def rerun(request: Request) -> Draft:

@@ -184,7 +184,7 @@ def key_of(
     # Who is known by a header, or sends another one that counts, is not remembered.
     if identity is not ANYBODY and identity is not EVERYBODY:
         return _key(where, path, query, plain, identity)
-    if plain or len(path) + len(query) + sum(map(len, hosts)) > _LONGEST_REMEMBERED:
+    if plain or len(path) + len(query) + len(b"".join(hosts)) > _LONGEST_REMEMBERED:
         return _key(where, path, query, plain, identity)
     return _remembered_key(where, path, query, plain, identity)
 
