@@ -9,11 +9,14 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Enum,
+    Float,
     ForeignKey,
     Integer,
     Numeric,
     String,
     Table,
+    Time,
+    TypeDecorator,
     func,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -110,6 +113,24 @@ class Thing(AuditMixin, Base):
     token: Mapped[uuid.UUID | None]
     state: Mapped[str] = mapped_column(server_default="new")
     made: Mapped[dt.datetime] = mapped_column(UtcDateTime, server_default=func.now())
+
+
+class Clock(TypeDecorator[dt.time]):
+    """Does not tell of which type its values are."""
+
+    impl = Time
+    cache_ok = True
+
+
+class Reading(Base):
+    """Shows less of its values than the database holds."""
+
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digits: Mapped[decimal.Decimal] = mapped_column(Numeric)
+    cut: Mapped[decimal.Decimal] = mapped_column(Float(asdecimal=True))
+    clock: Mapped[dt.time] = mapped_column(Clock)
 
 
 class Note(SoftDeleteMixin, Base):

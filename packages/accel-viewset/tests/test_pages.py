@@ -1,5 +1,7 @@
 """Pages, filters, search, order and expansion."""
 
+import datetime as dt
+import decimal
 import itertools
 import types
 
@@ -16,7 +18,7 @@ from accel_viewset import (
     LimitOffsetPaginator,
 )
 
-from .models import File, Note, Thing, User
+from .models import File, Note, Reading, Thing, User
 from .schemas import FileOut, FileWithOwner, NoteOut, ThingOut, UserOut
 
 pytestmark = pytest.mark.anyio
@@ -425,6 +427,37 @@ async def test_cursors_follow_every_type_of_column(db, serve, column, direction)
             asked["cursor"] = page["next_cursor"]
 
     assert sorted(seen) == [1, 2, 3]
+    assert asked["cursor"] is None
+
+
+class ReadingOut(BaseModel):
+    id: int
+    digits: decimal.Decimal
+    cut: decimal.Decimal
+    clock: dt.time
+
+
+@pytest.mark.parametrize("column", ["digits", "cut", "clock"])
+async def test_cursors_know_more_of_a_value_than_the_response(db, serve, column):
+    class Readings(FullViewSet):
+        db_model = Reading
+        pydantic_model = ReadingOut
+        paginator_class = CursorPaginator
+        ordering = (column,)
+
+    asked = {"ordering": f"-{column}", "size": 1}
+    seen = []
+    async with serve(Readings) as web:
+        for key in range(3):
+            number = f"1.{key:012}"
+            sent = {"digits": number, "cut": number, "clock": f"12:00:0{key}"}
+            await web.post("/x", json=sent)
+        for _ in range(3):
+            page = (await web.get("/x", params=asked)).json()
+            seen += [item["id"] for item in page["items"]]
+            asked["cursor"] = page["next_cursor"]
+
+    assert seen == [3, 2, 1]
     assert asked["cursor"] is None
 
 

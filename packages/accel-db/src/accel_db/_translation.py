@@ -51,7 +51,7 @@ _SAID = re.compile(
     r"failed to resolve host|could not translate host name|rejected SSL upgrade|"
     r"server does not support SSL|certificate verify failed(?:: [\w ]+\w)?|"
     r"server certificate for \"[^\"\n]+\"[^\"\n]* does not match host name|"
-    r"unsupported startup parameter: \w+|"
+    r"unsupported startup parameter: \w+|query_wait_timeout|"
     r"root certificate file [^\n]+? does not exist|"
     r"server closed the connection unexpectedly|too many clients already|"
     r"unable to open database file|disk I/O error|database or disk is full"
