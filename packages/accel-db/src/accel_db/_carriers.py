@@ -73,8 +73,8 @@ def _shown_type(column_type: TypeEngine[Any], dialect: Dialect) -> TypeEngine[An
     shown = column_type.dialect_impl(dialect)
     while isinstance(shown, TypeDecorator):
         shown = shown.impl_instance
-    # In SQLAlchemy 2.0 a Float is a Numeric, too.
-    if isinstance(shown, sa.Float):
+    # In SQLAlchemy 2.0 a Float is a Numeric, too, and that of a dialect is no Float.
+    if isinstance(shown, sa.Float) or shown.__visit_name__ == "float":
         return sa.Float()
     return sa.Numeric() if isinstance(shown, sa.Numeric) else shown
 
